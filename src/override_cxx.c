@@ -1,0 +1,212 @@
+// override_cxx.c: C++ operators new and delete, in C, under their mangled names (Itanium C++ ABI,
+// 64-bit size_t). The nothrow forms of new are in override_nothrow.cpp: they must catch.
+//
+//   _Znwm      new(size_t)                 _ZdlPv   delete(void *)
+//   _Znam      new[](size_t)               _ZdaPv   delete[](void *)
+//   ...St11align_val_t                     with an alignment
+//   ...RKSt9nothrow_t                      the nothrow form
+//   _ZdlPvm, _ZdaPvm                       with the size
+//
+// Who calls whom is the standard's: the array, sized and nothrow forms call the plain form, by its
+// public name, so that a program which replaces only the plain form gets all of them. Definitions
+// are weak: in a static link the program's own replace ours without a clash.
+//
+// The C++ runtime is reached through weak references only, so a C program loads none. A runtime
+// that came later, by dlopen, is looked for when an allocation fails. Failure: the new-handler is
+// called until memory is found or it is null, then std::bad_alloc is thrown; without any runtime
+// there is nobody to throw to, and the process aborts with a line on standard error. (Statically
+// linked C++ programs have the two functions if something else in them uses them, as any use of
+// a standard container does.) Compiled with -fexceptions: both a handler's exception and bad_alloc
+// pass through these frames.
+#define _GNU_SOURCE
+#include <dlfcn.h>
+
+#include "front.h"
+#include "hakmem.h"
+#include <seam/os.h>
+
+#define OPERATOR HAK_API __attribute__((weak))
+
+typedef void (*new_handler)(void);
+typedef new_handler (*get_new_handler)(void);
+typedef void (*throw_bad_alloc)(void);
+
+__attribute__((weak)) extern new_handler _ZSt15get_new_handlerv(void);
+__attribute__((weak)) extern void _ZSt17__throw_bad_allocv(void);
+// Weak, because a static link shall not draw in the loader.
+__attribute__((weak)) extern void *dlopen(const char *file, int mode);
+__attribute__((weak)) extern void *dlsym(void *restrict handle, const char *restrict name);
+
+OPERATOR void *_Znwm(size_t n);
+OPERATOR void *_Znam(size_t n);
+OPERATOR void *_ZnwmSt11align_val_t(size_t n, size_t align);
+OPERATOR void *_ZnamSt11align_val_t(size_t n, size_t align);
+OPERATOR void _ZdlPv(void *p);
+OPERATOR void _ZdaPv(void *p);
+OPERATOR void _ZdlPvm(void *p, size_t n);
+OPERATOR void _ZdaPvm(void *p, size_t n);
+OPERATOR void _ZdlPvRKSt9nothrow_t(void *p, const void *nothrow);
+OPERATOR void _ZdaPvRKSt9nothrow_t(void *p, const void *nothrow);
+OPERATOR void _ZdlPvSt11align_val_t(void *p, size_t align);
+OPERATOR void _ZdaPvSt11align_val_t(void *p, size_t align);
+OPERATOR void _ZdlPvmSt11align_val_t(void *p, size_t n, size_t align);
+OPERATOR void _ZdaPvmSt11align_val_t(void *p, size_t n, size_t align);
+OPERATOR void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *p, size_t align, const void *nothrow);
+OPERATOR void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *p, size_t align, const void *nothrow);
+
+// ---- failure ----
+
+// A function of a C++ runtime that was loaded after us, and out of the global scope. NULL if none.
+static void *runtime_function(const char *name)
+{
+    static const char *const runtimes[] = { "libstdc++.so.6", "libc++.so.1" };
+    if (dlopen == NULL || dlsym == NULL)
+        return NULL;
+    for (size_t i = 0; i < sizeof runtimes / sizeof *runtimes; i++) {
+        // RTLD_NOLOAD only finds what is loaded; the reference it takes keeps it loaded.
+        void *runtime = dlopen(runtimes[i], RTLD_LAZY | RTLD_NOLOAD);
+        void *function = runtime != NULL ? dlsym(runtime, name) : NULL;
+        if (function != NULL)
+            return function;
+    }
+    return NULL;
+}
+
+static _Noreturn COLD void throw_or_abort(void)
+{
+    throw_bad_alloc throw_it = _ZSt17__throw_bad_allocv;
+    if (throw_it == NULL)
+        throw_it = (throw_bad_alloc)runtime_function("_ZSt17__throw_bad_allocv");
+    if (throw_it != NULL)
+        throw_it();
+    static const char text[] =
+        "hakmem: operator new failed, and no C++ runtime is there to throw std::bad_alloc\n";
+    hak_os_write_error(text, sizeof text - 1);
+    hak_os_abort();
+}
+
+// Calls the new-handler, which may have made room, or throws if there is none.
+static COLD void call_handler_or_throw(void)
+{
+    get_new_handler get_handler = _ZSt15get_new_handlerv;
+    if (get_handler == NULL)
+        get_handler = (get_new_handler)runtime_function("_ZSt15get_new_handlerv");
+    new_handler handler = get_handler != NULL ? get_handler() : NULL;
+    if (handler == NULL)
+        throw_or_abort();
+    handler();
+}
+
+static COLD void *allocate_or_throw(size_t n)
+{
+    for (;;) {
+        call_handler_or_throw();
+        void *p = hak_malloc(n);
+        if (p != NULL)
+            return p;
+    }
+}
+
+// ---- new ----
+
+OPERATOR void *_Znwm(size_t n)
+{
+    void *p = front_malloc(n);
+    if (unlikely(p == NULL))
+        return allocate_or_throw(n);
+    return p;
+}
+
+OPERATOR void *_Znam(size_t n)
+{
+    return _Znwm(n);
+}
+
+// An alignment that is no power of two is a failure that no handler can mend.
+OPERATOR void *_ZnwmSt11align_val_t(size_t n, size_t align)
+{
+    if (unlikely(!is_power_of_two(align)))
+        throw_or_abort();
+    for (;;) {
+        void *p = hak_memalign(align, n);
+        if (likely(p != NULL))
+            return p;
+        call_handler_or_throw();
+    }
+}
+
+OPERATOR void *_ZnamSt11align_val_t(size_t n, size_t align)
+{
+    return _ZnwmSt11align_val_t(n, align);
+}
+
+// ---- delete ----
+
+OPERATOR void _ZdlPv(void *p)
+{
+    front_free(p);
+}
+
+OPERATOR void _ZdlPvSt11align_val_t(void *p, size_t align)
+{
+    (void)align;
+    front_free(p);
+}
+
+OPERATOR void _ZdaPv(void *p)
+{
+    _ZdlPv(p);
+}
+
+OPERATOR void _ZdaPvSt11align_val_t(void *p, size_t align)
+{
+    _ZdlPvSt11align_val_t(p, align);
+}
+
+OPERATOR void _ZdlPvm(void *p, size_t n)
+{
+    (void)n;
+    _ZdlPv(p);
+}
+
+OPERATOR void _ZdaPvm(void *p, size_t n)
+{
+    (void)n;
+    _ZdaPv(p);
+}
+
+OPERATOR void _ZdlPvmSt11align_val_t(void *p, size_t n, size_t align)
+{
+    (void)n;
+    _ZdlPvSt11align_val_t(p, align);
+}
+
+OPERATOR void _ZdaPvmSt11align_val_t(void *p, size_t n, size_t align)
+{
+    (void)n;
+    _ZdaPvSt11align_val_t(p, align);
+}
+
+OPERATOR void _ZdlPvRKSt9nothrow_t(void *p, const void *nothrow)
+{
+    (void)nothrow;
+    _ZdlPv(p);
+}
+
+OPERATOR void _ZdaPvRKSt9nothrow_t(void *p, const void *nothrow)
+{
+    (void)nothrow;
+    _ZdaPv(p);
+}
+
+OPERATOR void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *p, size_t align, const void *nothrow)
+{
+    (void)nothrow;
+    _ZdlPvSt11align_val_t(p, align);
+}
+
+OPERATOR void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *p, size_t align, const void *nothrow)
+{
+    (void)nothrow;
+    _ZdaPvSt11align_val_t(p, align);
+}
