@@ -1,0 +1,274 @@
+# hakmem: `make` alone lists the targets.
+#
+# Variables of every build (command line or environment):
+#   BUILD=build        where everything that is made goes
+#   FLAVOUR=release    release audit asan tsan msan valgrind coverage fuzz, and what rules.mk add
+#   CC=gcc             gcc, clang, clang-14, clang-19, ...; the C++ compiler follows from it
+#   GEOMETRY=default   default or small: see src/config.h
+#   LTO=1              link-time optimisation of release builds
+#   EXTRA_CFLAGS=      added to every compilation
+#   V=1                show the commands
+#
+# One combination of the three is an *instance*; its objects and libraries lie in
+#   $(call hak_out,flavour,compiler,geometry)  =  $(BUILD)/<flavour>-<compiler>[-small]
+#
+# For fuzz/rules.mk, tests/rules.mk and the like, which are included at the end:
+#   $(call hak_use,flavour,compiler,geometry)   makes the rules of an instance (once), among them
+#       OUT/%.o            from %.c and %.cc anywhere in the tree, with the instance's flags
+#       OUT/libhakmem-prefixed.a   the allocator with hak_ names only: link harnesses with this
+#       OUT/libhakmem.so OUT/libhakmem.a   (-audit etc. in the name) with the standard names too
+#   $(call hak_link,flavour,compiler,geometry)      the command that links C programs of it
+#   $(call hak_link_cxx,flavour,compiler,geometry)  and C++ programs; both want `-o $@ $^ ...`
+#   A flavour of their own: add its name to FLAVOURS and set CFLAGS_<flavour> and, where the
+#   default (below) does not fit, CHECKED_, INCLUDES_, SOURCES_<flavour>, before hak_use.
+#   CLANG is the compiler with the newest sanitizers and libFuzzer.
+# A public target of theirs has `## what it does` behind its prerequisites: help shows it.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.SECONDARY:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+BUILD ?= build
+FLAVOUR ?= release
+GEOMETRY ?= default
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+CLANG ?= clang-19
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+
+VERSION := $(shell sed -n 's/^\#define HAKMEM_VERSION_[MP][A-Z]* //p' src/hakmem.h | paste -sd.)
+SONAME_MAJOR := $(firstword $(subst ., ,$(VERSION)))
+
+.PHONY: help
+help: ## list the targets (this is what `make` alone does)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "Variables: BUILD FLAVOUR CC GEOMETRY LTO EXTRA_CFLAGS PREFIX DESTDIR (top of Makefile)"
+
+# ---- flavours ----
+
+FLAVOURS := release audit asan tsan msan valgrind coverage fuzz
+SANITIZE_ADDRESS := -fsanitize=address,undefined -fno-sanitize-recover=all
+CFLAGS_release := -O2 $(if $(LTO),-flto=auto -ffat-lto-objects)
+CFLAGS_audit := -O2
+CFLAGS_asan := -O1 -fno-omit-frame-pointer $(SANITIZE_ADDRESS)
+CFLAGS_tsan := -O1 -fno-omit-frame-pointer -fsanitize=thread
+CFLAGS_msan := -O1 -fno-omit-frame-pointer -fsanitize=memory -fsanitize-memory-track-origins
+CFLAGS_valgrind := -O1 -gdwarf-4 -fno-omit-frame-pointer -DHAK_VALGRIND=1
+CFLAGS_coverage := -O0 --coverage
+CFLAGS_fuzz := $(CFLAGS_asan) -fsanitize=fuzzer-no-link
+CHECKED_release := 0
+
+# ---- flags ----
+
+WARNINGS := -Wall -Wextra -Wundef -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+            -Wwrite-strings -Werror
+WARNINGS_CXX := -Wall -Wextra -Wundef -Wshadow -Wvla -Werror
+COMMON_CFLAGS := -g -fPIC -fvisibility=hidden -pthread
+
+# The allocator's own code. It must not be turned into calls of what it defines (malloc followed
+# by memset into calloc, say), and its thread's heap is found without a call.
+ALLOCATED := malloc calloc realloc free aligned_alloc posix_memalign memalign
+ALLOCATOR_CFLAGS := -ftls-model=initial-exec -fno-semantic-interposition -fno-plt \
+                    -fno-strict-aliasing $(ALLOCATED:%=-fno-builtin-%)
+
+# Calls within the library are bound at link time, but for operator new and delete: a program that
+# replaces one form of them gets the forms that build on it.
+SO_LDFLAGS := -shared -Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack -Wl,-Bsymbolic-functions \
+              -Wl,--dynamic-list-cpp-new -Wl,--version-script=src/libhakmem.map
+
+# ---- instances ----
+
+SOURCES := $(sort $(wildcard src/*.c src/seam/*.c src/*.cpp))
+STANDARD_NAMES := $(wildcard src/override*)
+
+# Exceptions pass through the operators.
+FILE_CFLAGS_src/override_cxx.c := -fexceptions
+FILE_CFLAGS_src/override_nothrow.cpp := -fexceptions -fno-rtti
+
+hak_objects = $(addsuffix .o,$(addprefix $(1)/,$(basename $(2))))
+cxx_of = $(patsubst gcc%,g++%,$(patsubst clang%,clang++%,$(1)))
+hak_out = $(BUILD)/$(1)-$(notdir $(2))$(if $(filter small,$(3)),-small)
+hak_checked = $(if $(CHECKED_$(1)),$(CHECKED_$(1)),1)
+hak_includes = $(if $(INCLUDES_$(1)),$(INCLUDES_$(1)),-Isrc)
+hak_sources = $(if $(SOURCES_$(1)),$(SOURCES_$(1)),$(SOURCES))
+hak_library = libhakmem$(if $(filter-out release,$(1)),-$(1))
+hak_cflags = $(COMMON_CFLAGS) $(CFLAGS_$(1)) $(hak_includes) -DHAK_CHECKED=$(hak_checked) \
+    -DGEOMETRY_SMALL=$(if $(filter small,$(3)),1,0) -DHAK_FLAVOUR='"$(1)"' $(EXTRA_CFLAGS)
+hak_link = $(2) -pthread -g $(CFLAGS_$(1))
+hak_link_cxx = $(call cxx_of,$(2)) -pthread -g $(CFLAGS_$(1))
+
+# In front of a command: says what is made instead of how, unless V=1.
+hak_say = $(if $(V),,@echo '  $(1) $$@' && )
+
+define hak_use
+$(if $(filter $(1)|$(2)|$(3),$(HAK_INSTANCES)),,
+$(if $(filter $(1),$(FLAVOURS)),,$(error FLAVOUR=$(1): there are $(FLAVOURS)))
+$(if $(filter default small,$(3)),,$(error GEOMETRY=$(3): there are default and small))
+$(eval HAK_INSTANCES += $(1)|$(2)|$(3))
+$(eval $(call hak_rules,$(1),$(2),$(3),$(call hak_out,$(1),$(2),$(3)),$(call hak_library,$(1)))))
+endef
+
+# $(1) flavour, $(2) compiler, $(3) geometry, $(4) folder, $(5) base name of the libraries
+define hak_rules
+$(4)/flags: FORCE
+	@mkdir -p $$(@D)
+	@echo '$(subst ','"'"',$(2) $(call hak_cflags,$(1),$(2),$(3)) $(WARNINGS) $(ALLOCATOR_CFLAGS))' >$$@.next
+	@cmp -s $$@.next $$@ && rm $$@.next || mv $$@.next $$@
+
+$(4)/src/%.o: src/%.c $(4)/flags
+	@mkdir -p $$(@D)
+	$(call hak_say,compile)$(2) -std=gnu11 $(WARNINGS) $(call hak_cflags,$(1),$(2),$(3)) $(ALLOCATOR_CFLAGS) $$(FILE_CFLAGS_$$<) -MMD -MP -c -o $$@ $$<
+
+$(4)/src/%.o: src/%.cpp $(4)/flags
+	@mkdir -p $$(@D)
+	$(call hak_say,compile)$(call cxx_of,$(2)) -std=gnu++17 $(WARNINGS_CXX) $(call hak_cflags,$(1),$(2),$(3)) $(ALLOCATOR_CFLAGS) $$(FILE_CFLAGS_$$<) -MMD -MP -c -o $$@ $$<
+
+$(4)/%.o: %.c $(4)/flags
+	@mkdir -p $$(@D)
+	$(call hak_say,compile)$(2) -std=gnu11 $(WARNINGS) $(call hak_cflags,$(1),$(2),$(3)) -MMD -MP -c -o $$@ $$<
+
+$(4)/%.o: %.cc $(4)/flags
+	@mkdir -p $$(@D)
+	$(call hak_say,compile)$(call cxx_of,$(2)) -std=c++17 $(WARNINGS_CXX) $(call hak_cflags,$(1),$(2),$(3)) -MMD -MP -c -o $$@ $$<
+
+# Archives are made anew: ar would keep members whose source is gone.
+$(4)/libhakmem-prefixed.a: $(call hak_objects,$(4),$(filter-out $(STANDARD_NAMES),$(call hak_sources,$(1))))
+	@rm -f $$@
+	$(call hak_say,archive)ar rcsD $$@ $$^
+
+$(4)/$(5).a: $(call hak_objects,$(4),$(call hak_sources,$(1)))
+	@rm -f $$@
+	$(call hak_say,archive)ar rcsD $$@ $$^
+
+$(4)/$(5).so.$(VERSION): $(call hak_objects,$(4),$(call hak_sources,$(1))) src/libhakmem.map
+	$(call hak_say,link)$(2) $(CFLAGS_$(1)) -g $(SO_LDFLAGS) $(if $(findstring -fsanitize,$(CFLAGS_$(1))),,-Wl,-z,defs) \
+	    -Wl,-soname,$(5).so.$(SONAME_MAJOR) -o $$@ $$(filter %.o,$$^) -pthread
+	@ln -sf $$(@F) $(4)/$(5).so.$(SONAME_MAJOR)
+
+$(4)/$(5).so: $(4)/$(5).so.$(VERSION)
+	@ln -sf $$(<F) $$@
+
+-include $$(shell find $(4) -name '*.d' 2>/dev/null)
+endef
+
+.PHONY: FORCE
+FORCE:
+
+# ---- the libraries ----
+
+OUT := $(call hak_out,$(FLAVOUR),$(CC),$(GEOMETRY))
+LIBRARY := $(call hak_library,$(FLAVOUR))
+AUDIT_OUT := $(call hak_out,audit,$(CC),$(GEOMETRY))
+
+.PHONY: all lib audit prefixed
+all: lib audit ## libhakmem.so, libhakmem.a (of FLAVOUR), libhakmem-audit.so
+lib: $(OUT)/$(LIBRARY).so $(OUT)/$(LIBRARY).a ## the shared and the static library of FLAVOUR
+audit: $(AUDIT_OUT)/libhakmem-audit.so ## libhakmem-audit.so: all assertions on
+prefixed: $(OUT)/libhakmem-prefixed.a ## the archive for harnesses: hak_ names only
+
+# ---- tests ----
+#
+# tests/{unit,api}/test_*.c are cmocka programs, linked with the archive of hak_ names and run in
+# both geometries. tests/{unit,api}/so_*.c and so_*.cc are cmocka programs too, linked with the
+# shared libraries: they call the standard names. tests/{misuse,real}/run are commands that take
+# the path of a shared library. All append `pass NAME`, `fail NAME` or `skip NAME REASON` to the
+# file $HAK_RESULTS; scripts/tally sums these.
+
+TEST_FLAVOUR := $(if $(filter command environment,$(origin FLAVOUR)),$(FLAVOUR),audit)
+TEST_GEOMETRIES ?= default small
+TEST_LIBRARIES := $(foreach f,release audit,$(call hak_out,$(f),$(CC),default)/$(call hak_library,$(f)).so)
+
+# $(1) suite -> the programs of it
+test_programs = $(foreach g,$(TEST_GEOMETRIES),$(patsubst %.c,$(call \
+    hak_out,$(TEST_FLAVOUR),$(CC),$(g))/%,$(wildcard tests/$(1)/test_*.c)))
+so_programs = $(foreach f,release audit,$(patsubst %,$(call \
+    hak_out,$(f),$(CC),default)/%,$(basename $(wildcard tests/$(1)/so_*.c tests/$(1)/so_*.cc))))
+UNIT_PROGRAMS = $(call test_programs,unit) $(call so_programs,unit)
+API_PROGRAMS = $(call test_programs,api) $(call so_programs,api)
+
+# $(1) flavour, $(2) geometry
+define test_rules
+$(call hak_use,$(1),$(CC),$(2))
+$(call hak_out,$(1),$(CC),$(2))/tests/%: $(call hak_out,$(1),$(CC),$(2))/tests/%.o \
+    $(call hak_out,$(1),$(CC),$(2))/libhakmem-prefixed.a
+	$(call hak_say,link)$(call hak_link,$(1),$(CC),$(2)) -o $$@ $$^ -lcmocka
+endef
+
+# Programs so_* find the library beside the folder they were built in.
+# $(1) flavour, $(2) folder, $(3) path of the shared library
+define so_rules
+$(2)/tests/unit/so_%: $(2)/tests/unit/so_%.o $(3)
+	$(call hak_say,link)$(call hak_link_cxx,$(1),$(CC),default) -o $$@ $$^ -lcmocka '-Wl,-rpath,$$$$ORIGIN/../..'
+$(2)/tests/api/so_%: $(2)/tests/api/so_%.o $(3)
+	$(call hak_say,link)$(call hak_link_cxx,$(1),$(CC),default) -o $$@ $$^ -lcmocka '-Wl,-rpath,$$$$ORIGIN/../..'
+endef
+
+.PHONY: test test-build unit api misuse real
+test: test-build ## unit, API, misuse and real-program tests; the last line counts them
+	@+scripts/tally test -- $(SHELL) -c 'status=0; for suite in unit api misuse real; do \
+	    $(MAKE) $$suite || status=1; done; exit $$status'
+test-build: $(UNIT_PROGRAMS) $(API_PROGRAMS) $(TEST_LIBRARIES)
+unit: $(UNIT_PROGRAMS) ## unit tests of every module, in both geometries
+	@scripts/tally unit -- scripts/run-cmocka $^
+api: $(API_PROGRAMS) ## conformance tests of the public functions
+	@scripts/tally api -- scripts/run-cmocka $^
+misuse: $(TEST_LIBRARIES) ## wrong programs: each must end with its signal and its message
+	@scripts/tally misuse -- $(SHELL) -c 'for so; do tests/misuse/run "$$so" || exit; done' sh $(abspath $^)
+real: $(TEST_LIBRARIES) ## real programs under LD_PRELOAD, compared with their output without us
+	@scripts/tally real -- $(SHELL) -c 'for so; do tests/real/run "$$so" || exit; done' sh $(abspath $^)
+
+# ---- style ----
+
+C_FILES = $(shell git ls-files -co --exclude-standard '*.c' '*.h' '*.cc')
+.PHONY: tidy format format-check exports
+tidy: format-check ## the rules of the source that a script can check
+	scripts/tidy
+format-check: ## report what clang-format would change
+	clang-format-14 --dry-run -Werror $(C_FILES)
+format: ## let clang-format change it
+	clang-format-14 -i $(C_FILES)
+exports: lib ## compare the symbols of the library with hakmem.h and the version script
+	scripts/exports $(OUT)/$(LIBRARY).so $(OUT)/$(LIBRARY).a
+
+# ---- the hunt ----
+
+.PHONY: hunt
+export TIME JOBS TARGET ENGINE
+hunt: ## fuzz the complete allocator (TIME= JOBS= TARGET= ENGINE=libfuzzer|afl)
+	+scripts/hunt
+
+# ---- installation ----
+
+.PHONY: install uninstall clean setup
+install: lib ## libraries, header and pkg-config file to $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)
+	install -m 755 $(OUT)/$(LIBRARY).so.$(VERSION) $(DESTDIR)$(LIBDIR)
+	ln -sf $(LIBRARY).so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(LIBRARY).so.$(SONAME_MAJOR)
+	ln -sf $(LIBRARY).so.$(SONAME_MAJOR) $(DESTDIR)$(LIBDIR)/$(LIBRARY).so
+	install -m 644 $(OUT)/$(LIBRARY).a $(DESTDIR)$(LIBDIR)
+	install -m 644 src/hakmem.h $(DESTDIR)$(INCLUDEDIR)
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+	    -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBRARY@|$(LIBRARY:lib%=%)|' src/hakmem.pc.in \
+	    >$(DESTDIR)$(LIBDIR)/pkgconfig/$(LIBRARY:lib%=%).pc
+uninstall: ## remove what install put there
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,$(LIBRARY).so.$(VERSION) $(LIBRARY).so.$(SONAME_MAJOR) \
+	    $(LIBRARY).so $(LIBRARY).a pkgconfig/$(LIBRARY:lib%=%).pc) $(DESTDIR)$(INCLUDEDIR)/hakmem.h
+clean: ## remove $(BUILD)
+	rm -rf $(BUILD)
+setup: ## install the packages that are missing (says what it does)
+	scripts/setup
+
+# ---- everything above, made into rules ----
+
+-include tests/rules.mk fuzz/rules.mk fuzz/sched/rules.mk bench/rules.mk stress/rules.mk
+
+$(call hak_use,$(FLAVOUR),$(CC),$(GEOMETRY))
+$(call hak_use,audit,$(CC),$(GEOMETRY))
+$(foreach f,release audit,$(call hak_use,$(f),$(CC),default) $(eval $(call \
+    so_rules,$(f),$(call hak_out,$(f),$(CC),default),$(call hak_out,$(f),$(CC),default)/$(call hak_library,$(f)).so)))
+$(foreach g,$(TEST_GEOMETRIES),$(eval $(call test_rules,$(TEST_FLAVOUR),$(g))))
