@@ -1,0 +1,89 @@
+// config.h: all geometry and every fixed limit, with the relation between each pair of them.
+//
+// Nothing here can be changed at run time. GEOMETRY_SMALL (set by the Makefile, 0 or 1) shrinks
+// the numbers and nothing else, so that states that are rare in the shipped geometry (a slab that
+// becomes empty, a full magazine, a run that crosses units) are common in a test of a few steps.
+#ifndef HAK_CONFIG_H
+#define HAK_CONFIG_H
+
+#include "base.h"
+
+#define is_power_of_two_constant(n) ((n) != 0 && ((n) & ((n) - 1)) == 0)
+
+#define SMALL_OR(small, normal) (GEOMETRY_SMALL ? (small) : (normal))
+
+// ---- arena, SuperSlab, unit (bytes) ----
+#define UNIT_SHIFT SMALL_OR(12, 16)
+#define UNIT_SIZE ((size_t)1 << UNIT_SHIFT)
+#define SUPERSLAB_UNITS 32u
+#define SUPERSLAB_SHIFT (UNIT_SHIFT + 5)
+#define SUPERSLAB_SIZE ((size_t)1 << SUPERSLAB_SHIFT)
+#define ARENA_SIZE_MAX SMALL_OR((size_t)64 << 20, (size_t)1 << 40)
+#define ARENA_SIZE_MIN (2 * SUPERSLAB_SIZE)
+_Static_assert(SUPERSLAB_UNITS * UNIT_SIZE == SUPERSLAB_SIZE, "units tile a SuperSlab");
+_Static_assert(2 * SUPERSLAB_UNITS == 64, "EMPTY and UNUSED masks share one 64-bit word");
+_Static_assert(ARENA_SIZE_MAX % SUPERSLAB_SIZE == 0, "SuperSlabs tile the arena");
+_Static_assert(ARENA_SIZE_MAX >> UNIT_SHIFT <= UINT32_MAX, "a unit index fits in 32 bits");
+
+// ---- size classes: steps of 16 to CLASS_LINEAR_MAX, then CLASSES_PER_DOUBLING per doubling ----
+#define MALLOC_ALIGN 16u
+#define CLASS_LINEAR_MAX ((size_t)128)
+#define CLASSES_PER_DOUBLING 4u
+#define CLASS_SIZE_MAX SMALL_OR((size_t)16 << 10, (size_t)256 << 10)
+#define CLASS_DOUBLINGS SMALL_OR(7u, 11u)
+#define CLASS_COUNT (8u + CLASSES_PER_DOUBLING * CLASS_DOUBLINGS)
+// Class 0 is TAG_NONE: a zero page of the tag table says "no block here".
+#define TAG_NONE 0u
+#define CLASS_FIRST 1u
+#define CLASS_LAST CLASS_COUNT
+#define TAG_LARGE (CLASS_COUNT + 1u)
+#define TAG_HUGE (CLASS_COUNT + 2u)
+#define TAG_COUNT (CLASS_COUNT + 3u)
+// Requests up to this go through the table that lies in the heap (one load, no arithmetic).
+#define TABLE_SIZE_MAX ((size_t)1024)
+_Static_assert(CLASS_LINEAR_MAX << CLASS_DOUBLINGS == CLASS_SIZE_MAX, "doublings reach the top");
+_Static_assert(TAG_COUNT <= 64, "a tag indexes a heap's magazines and fits in a byte");
+_Static_assert(CLASS_SIZE_MAX <= SUPERSLAB_SIZE / 8, "a slab of the largest class fits");
+
+// ---- slabs ----
+#define SLAB_BLOCKS_MAX (UNIT_SIZE / 16)
+#define SLAB_WORDS_MAX (SLAB_BLOCKS_MAX / 64)
+#define SLAB_TAIL_SHIFT 4 // a slab's unused tail is at most 1/16 of it (preferred lengths)
+#define SLAB_BLOCKS_WANTED 8u // a class of many units wants at least so many blocks per slab
+// Classes from here up are refilled with used blocks first, then block by block, so that calloc
+// knows a block that no one has touched since the kernel zeroed its pages.
+#define ZERO_TRACKED_MIN SMALL_OR((size_t)512, (size_t)4096)
+// The allocator's record of a unit: two lines of fields, then the free and the remote bitmap.
+#define RECORD_SIZE (2 * CACHE_LINE + 2 * SLAB_WORDS_MAX * sizeof(uint64_t))
+_Static_assert(SLAB_WORDS_MAX >= 1 && SLAB_WORDS_MAX <= 64, "bitmaps are 1 to 64 words");
+
+// ---- large and huge ----
+#define LARGE_SIZE_MAX (SUPERSLAB_SIZE / 2)
+// Of a large run, so much may stay committed beyond its last page before the tail is given back.
+#define LARGE_TAIL_SHIFT 2
+_Static_assert(LARGE_SIZE_MAX > CLASS_SIZE_MAX, "the large tier begins where classes end");
+
+// ---- magazines (blocks): capacities are 2^k - 1, so that with its sentinel one fills a power of 2
+#define MAGAZINE_BLOCKS_START SMALL_OR(1u, 15u)
+#define MAGAZINE_BLOCKS_MAX SMALL_OR(3u, 1023u)
+#define MAGAZINE_GROWTH_SHIFT 2
+#define REFILL_SLABS_MAX 4u // slabs that one refill takes from
+_Static_assert(is_power_of_two_constant(MAGAZINE_BLOCKS_START + 1), "with the sentinel");
+_Static_assert(is_power_of_two_constant(MAGAZINE_BLOCKS_MAX + 1), "with the sentinel");
+
+// ---- metadata memory (bytes) ----
+#define META_SIZE_MIN SMALL_OR((size_t)1 << 20, (size_t)2 << 20)
+#define META_ARENA_SHIFT SMALL_OR(3, 6) // else this share of the arena
+#define META_CHUNK_MIN ((size_t)64)
+#define GUARD_SIZE SMALL_OR((size_t)4096, (size_t)65536)
+
+// ---- heaps, purging, sweeping ----
+#define HEAPS_MAX SMALL_OR(256u, 65536u)
+#define SWEEP_HEAPS_MAX SMALL_OR(2u, 8u) // idle heaps looked at by one sweep
+#define POOL_PROBES_MAX SMALL_OR(4u, 64u) // SuperSlabs looked at before a new one is begun
+#define PURGE_UNITS_MAX SMALL_OR(64u, 4096u) // units given back by one purge
+
+// PTRDIFF_MAX: larger requests fail with ENOMEM, as ISO C's pointer subtraction needs.
+#define REQUEST_MAX ((size_t)PTRDIFF_MAX)
+
+#endif

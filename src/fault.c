@@ -1,0 +1,56 @@
+// fault.c: one line on standard error, then abort. The list of texts is the list of faults.
+#include "fault.h"
+
+#include "config.h"
+#include "print.h"
+#include "seam/os.h"
+#include "sizeclass.h"
+
+static const char *const fault_text[] = {
+    [FAULT_DOUBLE_FREE] = "double free of",
+    [FAULT_INTERIOR_FREE] = "invalid free of",
+    [FAULT_NEVER_ALLOCATED] = "free of never allocated",
+    [FAULT_INVALID_REALLOC] = "invalid realloc of",
+    [FAULT_FOREIGN_REALLOC] = "realloc of foreign pointer",
+    [FAULT_INVALID_SIZE] = "invalid malloc_usable_size of",
+    [FAULT_FOREIGN_SIZE] = "malloc_usable_size of foreign pointer",
+    [FAULT_SIZE_MISMATCH] = "sized free with wrong size of",
+    [FAULT_CORRUPT_RECORD] = "corrupt record for",
+};
+_Static_assert(sizeof fault_text / sizeof fault_text[0] == FAULT_COUNT, "a text for each fault");
+
+// What the tag table says about the place; a foreign pointer has no tag.
+static void put_place(struct printer *out, unsigned tag)
+{
+    if (tag == TAG_NONE) {
+        hak_put_text(out, " (no block)");
+    } else if (tag == TAG_LARGE) {
+        hak_put_text(out, " (large)");
+    } else if (tag == TAG_HUGE) {
+        hak_put_text(out, " (huge)");
+    } else if (tag <= CLASS_LAST) {
+        hak_put_text(out, " (class ");
+        hak_put_decimal(out, tag);
+        hak_put_text(out, ", ");
+        hak_put_decimal(out, hak_class_bytes(tag));
+        hak_put_text(out, " bytes)");
+    } else {
+        hak_put_text(out, " (unknown tag ");
+        hak_put_decimal(out, tag);
+        hak_put_text(out, ")");
+    }
+}
+
+void hak_fault(enum fault what, const void *p, unsigned tag)
+{
+    char buffer[160];
+    struct printer out;
+    hak_print_to_buffer(&out, buffer, sizeof buffer);
+    hak_put_text(&out, "hakmem: ");
+    hak_put_text(&out, fault_text[what]);
+    hak_put_text(&out, " ");
+    hak_put_hex(&out, (uintptr_t)p);
+    put_place(&out, tag);
+    hak_print_error_line(&out);
+    hak_os_abort();
+}

@@ -1,0 +1,36 @@
+// options.h: the run-time options, one table, read once from HAKMEM_OPTIONS.
+//
+// HAKMEM_OPTIONS="name=value,name=value". A process that gained privileges at exec reads none. An
+// item that is malformed, unknown or out of range is refused with its offset and the reason on
+// standard error; the others hold. The defaults are the best configuration.
+#ifndef HAK_OPTIONS_H
+#define HAK_OPTIONS_H
+
+#include "base.h"
+
+struct options {
+    uint64_t arena_mib;      // largest address space to reserve, MiB; 0: as much as is sensible
+    uint64_t purge_delay_ms; // how long free units stay committed
+    uint64_t cache_kib;      // bound of one magazine, KiB of blocks
+    uint64_t huge_pages;     // 1: advise 2 MiB pages for SuperSlabs
+    uint64_t stats;          // at exit: 0 nothing, 1 text, 2 JSON on standard error
+    uint64_t foreign;        // at exit: 1 report call sites that freed foreign pointers
+};
+
+// Read-only after hak_options_read.
+extern struct options hak_options __attribute__((visibility("hidden")));
+
+// Sets the defaults, then reads the environment. Called once, before any other thread exists or
+// under the start-up gate.
+void hak_options_read(void);
+
+void hak_options_defaults(struct options *out);
+
+// Parses one option string into `out` and reports refused items to standard error, naming `source`.
+// Returns the number of refused items. For tests and for hak_options_read.
+unsigned hak_options_parse(struct options *out, const char *text, const char *source);
+
+// Writes the table (name, range, default, help) to a descriptor, a line each.
+void hak_options_help(int fd);
+
+#endif

@@ -1,0 +1,31 @@
+// lock.h (seam): a futex mutex of one word, held only on slow paths, with ranks.
+//
+// Ranks order acquisition: a thread holding a lock may take only one of higher rank. All locks are
+// taken inside of the fork gate (attach.h), so that at a fork all of them are free.
+// Algorithm: the three-state mutex of U. Drepper, "Futexes Are Tricky", 2011, section 5.
+#ifndef HAK_LOCK_H
+#define HAK_LOCK_H
+
+#include <seam/atomics.h>
+
+enum lock_rank {
+    RANK_HEAPS = 1, // idle list, heap table
+    RANK_ARENA,     // begin of SuperSlabs, search for huge runs
+    RANK_REGISTRY,  // mappings outside of the arena
+    RANK_META,      // metadata memory
+};
+
+struct lock {
+    struct atomic_u32 state; // 0 free, 1 held, 2 held and someone may wait
+    uint32_t rank;
+};
+
+#define LOCK_INIT(r) { { 0 }, (r) }
+
+void hak_lock_acquire(struct lock *l);
+void hak_lock_release(struct lock *l);
+
+#define lock_acquire(l) hak_lock_acquire(l)
+#define lock_release(l) hak_lock_release(l)
+
+#endif

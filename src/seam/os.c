@@ -1,0 +1,247 @@
+// os.c (seam): Linux on x86-64 and aarch64, through the C library's thin wrappers, so that a race
+// detector that intercepts them sees mappings come and go.
+//
+// A page of the arena is in one of three states:
+//
+//   reserved    PROT_NONE, counts for nothing          os_reserve, os_protect_none
+//   committed   readable and writable                  os_commit; os_decommit drops the contents
+//   gone        not ours                               os_release; never a part of the arena
+//
+// Mappings are private, anonymous and MAP_NORESERVE. Where the kernel does not overcommit it counts
+// writable private pages only, and refuses os_commit, not the first touch.
+// No function keeps state, allocates, or changes errno; failure is the return value.
+#define _GNU_SOURCE 1
+#include "os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+// Numbers of the kernel's interface that the C library's headers may be too old to know.
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+enum {
+    MAP_FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+    EAGAIN_TRIES = 8,
+};
+
+// mmap that returns NULL on failure. Leaves errno to its callers, which all restore it.
+static void *map(void *at, size_t bytes, int protection, int flags)
+{
+    void *p = mmap(at, bytes, protection, MAP_FLAGS | flags, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+size_t hak_os_page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE); // a variable of the C library, not a system call
+}
+
+void *hak_os_reserve(size_t bytes, size_t align)
+{
+    int saved = errno;
+    char *p = map(NULL, bytes, PROT_NONE, 0);
+    if (p != NULL && ((uintptr_t)p & (align - 1)) != 0) {
+        // Not aligned by luck: reserve more, and give the surplus on both sides back. Should the
+        // kernel refuse that (too many mappings), the surplus stays: address space, no memory.
+        munmap(p, bytes);
+        size_t surplus = align - hak_os_page_size();
+        p = bytes <= SIZE_MAX - surplus ? map(NULL, bytes + surplus, PROT_NONE, 0) : NULL;
+        if (p != NULL) {
+            size_t before = round_up((uintptr_t)p, align) - (uintptr_t)p;
+            if (before != 0)
+                munmap(p, before);
+            if (before != surplus)
+                munmap(p + before + bytes, surplus - before);
+            p += before;
+        }
+    }
+    errno = saved;
+    return p;
+}
+
+bool hak_os_commit(void *p, size_t bytes)
+{
+    int saved = errno;
+    bool done = mprotect(p, bytes, PROT_READ | PROT_WRITE) == 0;
+    errno = saved;
+    return done;
+}
+
+static bool advise(void *p, size_t bytes, int advice)
+{
+    int result = -1;
+    for (int i = 0; i < EAGAIN_TRIES && result != 0; i++) {
+        result = madvise(p, bytes, advice);
+        if (result != 0 && errno != EAGAIN)
+            break;
+    }
+    return result == 0;
+}
+
+bool hak_os_decommit(void *p, size_t bytes)
+{
+    int saved = errno;
+    // Locked memory (mlock, mlockall) refuses the first; before 5.18 the kernel does not know the
+    // second; the third loses the lock unless future mappings are locked as well.
+    bool done = advise(p, bytes, MADV_DONTNEED) || advise(p, bytes, MADV_DONTNEED_LOCKED)
+        || map(p, bytes, PROT_READ | PROT_WRITE, MAP_FIXED) != NULL;
+    errno = saved;
+    return done;
+}
+
+bool hak_os_release(void *p, size_t bytes)
+{
+    int saved = errno;
+    bool done = munmap(p, bytes) == 0;
+    errno = saved;
+    return done;
+}
+
+bool hak_os_move(void *to, void *from, size_t bytes)
+{
+    int saved = errno;
+    // In two steps, by way of an address of the kernel's choice. Moving straight to `to` would have
+    // the kernel unmap `to` before it looks at `from`, and leave a hole there if it then refuses.
+    // The second step moves a whole mapping, of which nothing is left to refuse.
+    void *between = mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
+    bool done = between != MAP_FAILED;
+    if (done && mremap(between, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) {
+        done = false;
+        memcpy(from, between, bytes);
+        munmap(between, bytes);
+        // Fills the hole if there is one; does nothing if `to` is still mapped.
+        (void)map(to, bytes, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE);
+    }
+    errno = saved;
+    return done;
+}
+
+void *hak_os_extend(void *p, size_t old_bytes, size_t new_bytes)
+{
+    int saved = errno;
+    void *moved = mremap(p, old_bytes, new_bytes, MREMAP_MAYMOVE);
+    errno = saved;
+    return moved == MAP_FAILED ? NULL : moved;
+}
+
+bool hak_os_protect_none(void *p, size_t bytes)
+{
+    int saved = errno;
+    bool done = map(p, bytes, PROT_NONE, MAP_FIXED) != NULL;
+    errno = saved;
+    return done;
+}
+
+void hak_os_advise_huge(void *p, size_t bytes)
+{
+    int saved = errno;
+    (void)madvise(p, bytes, MADV_HUGEPAGE);
+    errno = saved;
+}
+
+uint64_t hak_os_clock_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now); // no system call, cannot fail
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+// Bytes mapped by the process: the first number of /proc/self/statm, in pages. False without /proc.
+static bool mapped_bytes(uint64_t *out)
+{
+    char text[32];
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t length = read(fd, text, sizeof text);
+    close(fd);
+    uint64_t pages = 0;
+    ssize_t at = 0;
+    while (at < length && text[at] >= '0' && text[at] <= '9')
+        pages = pages * 10 + (uint64_t)(text[at++] - '0');
+    *out = pages * hak_os_page_size();
+    return at != 0;
+}
+
+size_t hak_os_address_space_left(void)
+{
+    int saved = errno;
+    struct rlimit limit;
+    size_t left = SIZE_MAX;
+    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+        uint64_t used;
+        if (!mapped_bytes(&used))
+            used = limit.rlim_cur / 2; // unknown: programs under a limit leave it some room
+        left = limit.rlim_cur > used ? (size_t)(limit.rlim_cur - used) : 0;
+    }
+    errno = saved;
+    return left;
+}
+
+bool hak_os_entropy(void *out, size_t bytes)
+{
+    int saved = errno;
+    size_t done = 0;
+    while (done < bytes) {
+        ssize_t got = getrandom((char *)out + done, bytes - done, GRND_NONBLOCK);
+        if (got > 0)
+            done += (size_t)got;
+        else if (errno != EINTR)
+            break;
+    }
+    errno = saved;
+    return done == bytes;
+}
+
+const char *hak_os_environment(const char *name)
+{
+    return secure_getenv(name);
+}
+
+bool hak_os_write_fd(int fd, const char *text, size_t bytes)
+{
+    int saved = errno;
+    size_t done = 0;
+    while (done < bytes) {
+        ssize_t written = write(fd, text + done, bytes - done);
+        if (written > 0)
+            done += (size_t)written;
+        else if (written == 0 || errno != EINTR)
+            break;
+    }
+    errno = saved;
+    return done == bytes;
+}
+
+void hak_os_write_error(const char *text, size_t bytes)
+{
+    (void)hak_os_write_fd(STDERR_FILENO, text, bytes);
+}
+
+void hak_os_page_faults(uint64_t *minor, uint64_t *major)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage); // cannot fail with these arguments
+    *minor = (uint64_t)usage.ru_minflt;
+    *major = (uint64_t)usage.ru_majflt;
+}
+
+void hak_os_abort(void)
+{
+    abort();
+}

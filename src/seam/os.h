@@ -1,0 +1,82 @@
+// os.h (seam): everything the allocator asks of the operating system.
+//
+// None of these allocates or touches errno. A function that returns bool can fail at any call and
+// its caller survives that: false means that nothing changed. Sizes and addresses are multiples of
+// the page size. All are safe from any thread.
+#ifndef HAK_OS_H
+#define HAK_OS_H
+
+#include "../base.h"
+
+#define os_page_size() hak_os_page_size()
+#define os_reserve(bytes, align) hak_os_reserve(bytes, align)
+#define os_commit(p, bytes) hak_os_commit(p, bytes)
+#define os_decommit(p, bytes) hak_os_decommit(p, bytes)
+#define os_release(p, bytes) hak_os_release(p, bytes)
+#define os_move(to, from, bytes) hak_os_move(to, from, bytes)
+#define os_extend(p, old_bytes, new_bytes) hak_os_extend(p, old_bytes, new_bytes)
+#define os_protect_none(p, bytes) hak_os_protect_none(p, bytes)
+#define os_advise_huge(p, bytes) hak_os_advise_huge(p, bytes)
+#define os_clock_ms() hak_os_clock_ms()
+
+// Bytes, a power of two; the same during a process's life.
+size_t hak_os_page_size(void);
+
+// Reserves address space without access: NULL if the kernel or a limit refuses. `align` is a power
+// of two, at least the page size. Costs no memory, also where the kernel does not overcommit.
+void *hak_os_reserve(size_t bytes, size_t align);
+
+// Makes reserved pages readable and writable. They read as zero when they were never committed or
+// were decommitted since. After a failure some of the pages may be accessible, none is touched.
+bool hak_os_commit(void *p, size_t bytes);
+
+// Gives the memory of committed pages back; they stay accessible and read as zero. Locked pages
+// stay locked where the kernel can (5.18), so that memory returns with the next access.
+bool hak_os_decommit(void *p, size_t bytes);
+
+// Gives back address space that os_reserve returned: never a part of the arena.
+bool hak_os_release(void *p, size_t bytes);
+
+// Moves the pages of `from` to the committed range `to` of equal size without copying; the ranges
+// do not overlap, what `to` held is lost in either case. `from` stays mapped, accessible, and reads
+// as zero. False (`from` is as it was) where the kernel cannot, for example before 5.7, or for a
+// `from` that the kernel keeps as several mappings: copy instead.
+bool hak_os_move(void *to, void *from, size_t bytes);
+
+// Grows or shrinks a whole mapping made by os_reserve + os_commit; it may move, then aligned to
+// pages only. New bytes are committed and read as zero. NULL: unchanged.
+void *hak_os_extend(void *p, size_t old_bytes, size_t new_bytes);
+
+// Takes all access away from committed pages and gives back their memory and what they count in a
+// kernel that does not overcommit. The addresses stay reserved at every moment.
+bool hak_os_protect_none(void *p, size_t bytes);
+
+// Asks for 2 MiB pages: a hint, its failure is not an error.
+void hak_os_advise_huge(void *p, size_t bytes);
+
+// Milliseconds of a monotonic clock, coarse (4 ms steps are usual), from an arbitrary start.
+uint64_t hak_os_clock_ms(void);
+
+// Address space the process may still map under RLIMIT_AS, in bytes; SIZE_MAX without a limit.
+size_t hak_os_address_space_left(void);
+
+// Random bytes from the kernel: false where it has none yet (never blocks).
+bool hak_os_entropy(void *out, size_t bytes);
+
+// The environment variable, or NULL, also in a process that gained privileges at exec.
+const char *hak_os_environment(const char *name);
+
+// Writes all bytes to a descriptor: false if it refuses any.
+bool hak_os_write_fd(int fd, const char *text, size_t bytes);
+
+// Writes the whole of `text` to standard error, with one system call unless that is interrupted;
+// a failure is ignored.
+void hak_os_write_error(const char *text, size_t bytes);
+
+// Page faults of the process so far: minor and major.
+void hak_os_page_faults(uint64_t *minor, uint64_t *major);
+
+// Ends the process with SIGABRT, as abort does: no exit handlers, nothing flushed.
+_Noreturn void hak_os_abort(void);
+
+#endif
