@@ -30,7 +30,7 @@ SHELL := /bin/bash
 .SECONDARY:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-BUILD ?= build
+export BUILD ?= build
 FLAVOUR ?= release
 GEOMETRY ?= default
 ifeq ($(origin CC),default)
@@ -218,9 +218,9 @@ unit: $(UNIT_PROGRAMS) ## unit tests of every module, in both geometries
 api: $(API_PROGRAMS) ## conformance tests of the public functions
 	@scripts/tally api -- scripts/run-cmocka $^
 misuse: $(TEST_LIBRARIES) ## wrong programs: each must end with its signal and its message
-	@scripts/tally misuse -- $(SHELL) -c 'for so; do tests/misuse/run "$$so" || exit; done' sh $(abspath $^)
+	@scripts/tally misuse -- scripts/for-each tests/misuse/run $(abspath $^)
 real: $(TEST_LIBRARIES) ## real programs under LD_PRELOAD, compared with their output without us
-	@scripts/tally real -- $(SHELL) -c 'for so; do tests/real/run "$$so" || exit; done' sh $(abspath $^)
+	@scripts/tally real -- scripts/for-each tests/real/run $(abspath $^)
 
 # ---- style ----
 
