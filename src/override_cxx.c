@@ -1,5 +1,5 @@
 // override_cxx.c: C++ operators new and delete, in C, under their mangled names (Itanium C++ ABI,
-// 64-bit size_t). The nothrow forms of new are in override_nothrow.cpp: they must catch.
+// 64-bit size_t). The nothrow forms of new are in override_nothrow.cc: they must catch.
 //
 //   _Znwm      new(size_t)                 _ZdlPv   delete(void *)
 //   _Znam      new[](size_t)               _ZdaPv   delete[](void *)
