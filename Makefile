@@ -83,12 +83,12 @@ SO_LDFLAGS := -shared -Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack -Wl,-Bsymbolic-
 
 # ---- instances ----
 
-SOURCES := $(sort $(wildcard src/*.c src/seam/*.c src/*.cpp))
+SOURCES := $(sort $(wildcard src/*.c src/seam/*.c src/*.cc))
 STANDARD_NAMES := $(wildcard src/override*)
 
 # Exceptions pass through the operators.
 FILE_CFLAGS_src/override_cxx.c := -fexceptions
-FILE_CFLAGS_src/override_nothrow.cpp := -fexceptions -fno-rtti
+FILE_CFLAGS_src/override_nothrow.cc := -fexceptions -fno-rtti
 
 hak_objects = $(addsuffix .o,$(addprefix $(1)/,$(basename $(2))))
 cxx_of = $(patsubst gcc%,g++%,$(patsubst clang%,clang++%,$(1)))
@@ -97,8 +97,11 @@ hak_checked = $(if $(CHECKED_$(1)),$(CHECKED_$(1)),1)
 hak_includes = $(if $(INCLUDES_$(1)),$(INCLUDES_$(1)),-Isrc)
 hak_sources = $(if $(SOURCES_$(1)),$(SOURCES_$(1)),$(SOURCES))
 hak_library = libhakmem$(if $(filter-out release,$(1)),-$(1))
+hak_so = $(hak_out)/$(hak_library).so
 hak_cflags = $(COMMON_CFLAGS) $(CFLAGS_$(1)) $(hak_includes) -DHAK_CHECKED=$(hak_checked) \
     -DGEOMETRY_SMALL=$(if $(filter small,$(3)),1,0) -DHAK_FLAVOUR='"$(1)"' $(EXTRA_CFLAGS)
+hak_cc = $(2) -std=gnu11 $(WARNINGS) $(hak_cflags)
+hak_cxx = $(call cxx_of,$(2)) -std=gnu++17 $(WARNINGS_CXX) $(hak_cflags)
 hak_link = $(2) -pthread -g $(CFLAGS_$(1))
 hak_link_cxx = $(call cxx_of,$(2)) -pthread -g $(CFLAGS_$(1))
 
@@ -117,27 +120,30 @@ endef
 define hak_rules
 $(4)/flags: FORCE
 	@mkdir -p $$(@D)
-	@echo '$(subst ','"'"',$(2) $(call hak_cflags,$(1),$(2),$(3)) $(WARNINGS) $(ALLOCATOR_CFLAGS))' >$$@.next
+	@echo '$(subst ','"'"',$(call hak_cc,$(1),$(2),$(3)) $(ALLOCATOR_CFLAGS))' >$$@.next
 	@cmp -s $$@.next $$@ && rm $$@.next || mv $$@.next $$@
 
 $(4)/src/%.o: src/%.c $(4)/flags
 	@mkdir -p $$(@D)
-	$(call hak_say,compile)$(2) -std=gnu11 $(WARNINGS) $(call hak_cflags,$(1),$(2),$(3)) $(ALLOCATOR_CFLAGS) $$(FILE_CFLAGS_$$<) -MMD -MP -c -o $$@ $$<
+	$(call hak_say,compile)$(call hak_cc,$(1),$(2),$(3)) \
+	    $(ALLOCATOR_CFLAGS) $$(FILE_CFLAGS_$$<) -MMD -MP -c -o $$@ $$<
 
-$(4)/src/%.o: src/%.cpp $(4)/flags
+$(4)/src/%.o: src/%.cc $(4)/flags
 	@mkdir -p $$(@D)
-	$(call hak_say,compile)$(call cxx_of,$(2)) -std=gnu++17 $(WARNINGS_CXX) $(call hak_cflags,$(1),$(2),$(3)) $(ALLOCATOR_CFLAGS) $$(FILE_CFLAGS_$$<) -MMD -MP -c -o $$@ $$<
+	$(call hak_say,compile)$(call hak_cxx,$(1),$(2),$(3)) \
+	    $(ALLOCATOR_CFLAGS) $$(FILE_CFLAGS_$$<) -MMD -MP -c -o $$@ $$<
 
 $(4)/%.o: %.c $(4)/flags
 	@mkdir -p $$(@D)
-	$(call hak_say,compile)$(2) -std=gnu11 $(WARNINGS) $(call hak_cflags,$(1),$(2),$(3)) -MMD -MP -c -o $$@ $$<
+	$(call hak_say,compile)$(call hak_cc,$(1),$(2),$(3)) -MMD -MP -c -o $$@ $$<
 
 $(4)/%.o: %.cc $(4)/flags
 	@mkdir -p $$(@D)
-	$(call hak_say,compile)$(call cxx_of,$(2)) -std=c++17 $(WARNINGS_CXX) $(call hak_cflags,$(1),$(2),$(3)) -MMD -MP -c -o $$@ $$<
+	$(call hak_say,compile)$(call hak_cxx,$(1),$(2),$(3)) -MMD -MP -c -o $$@ $$<
 
 # Archives are made anew: ar would keep members whose source is gone.
-$(4)/libhakmem-prefixed.a: $(call hak_objects,$(4),$(filter-out $(STANDARD_NAMES),$(call hak_sources,$(1))))
+$(4)/libhakmem-prefixed.a: \
+    $(call hak_objects,$(4),$(filter-out $(STANDARD_NAMES),$(call hak_sources,$(1))))
 	@rm -f $$@
 	$(call hak_say,archive)ar rcsD $$@ $$^
 
@@ -146,7 +152,8 @@ $(4)/$(5).a: $(call hak_objects,$(4),$(call hak_sources,$(1)))
 	$(call hak_say,archive)ar rcsD $$@ $$^
 
 $(4)/$(5).so.$(VERSION): $(call hak_objects,$(4),$(call hak_sources,$(1))) src/libhakmem.map
-	$(call hak_say,link)$(2) $(CFLAGS_$(1)) -g $(SO_LDFLAGS) $(if $(findstring -fsanitize,$(CFLAGS_$(1))),,-Wl,-z,defs) \
+	$(call hak_say,link)$(2) $(CFLAGS_$(1)) -g $(SO_LDFLAGS) \
+	    $(if $(findstring -fsanitize,$(CFLAGS_$(1))),,-Wl,-z,defs) \
 	    -Wl,-soname,$(5).so.$(SONAME_MAJOR) -o $$@ $$(filter %.o,$$^) -pthread
 	@ln -sf $$(@F) $(4)/$(5).so.$(SONAME_MAJOR)
 
@@ -181,7 +188,7 @@ prefixed: $(OUT)/libhakmem-prefixed.a ## the archive for harnesses: hak_ names o
 
 TEST_FLAVOUR := $(if $(filter command environment,$(origin FLAVOUR)),$(FLAVOUR),audit)
 TEST_GEOMETRIES ?= default small
-TEST_LIBRARIES := $(foreach f,release audit,$(call hak_out,$(f),$(CC),default)/$(call hak_library,$(f)).so)
+TEST_LIBRARIES := $(foreach f,release audit,$(call hak_so,$(f),$(CC),default))
 
 # $(1) suite -> the programs of it
 test_programs = $(foreach g,$(TEST_GEOMETRIES),$(patsubst %.c,$(call \
@@ -199,13 +206,11 @@ $(call hak_out,$(1),$(CC),$(2))/tests/%: $(call hak_out,$(1),$(CC),$(2))/tests/%
 	$(call hak_say,link)$(call hak_link,$(1),$(CC),$(2)) -o $$@ $$^ -lcmocka
 endef
 
-# Programs so_* find the library beside the folder they were built in.
-# $(1) flavour, $(2) folder, $(3) path of the shared library
+# $(1) flavour, $(2) folder, $(3) suite: programs so_* find the library beside the folder they lie in.
 define so_rules
-$(2)/tests/unit/so_%: $(2)/tests/unit/so_%.o $(3)
-	$(call hak_say,link)$(call hak_link_cxx,$(1),$(CC),default) -o $$@ $$^ -lcmocka '-Wl,-rpath,$$$$ORIGIN/../..'
-$(2)/tests/api/so_%: $(2)/tests/api/so_%.o $(3)
-	$(call hak_say,link)$(call hak_link_cxx,$(1),$(CC),default) -o $$@ $$^ -lcmocka '-Wl,-rpath,$$$$ORIGIN/../..'
+$(2)/tests/$(3)/so_%: $(2)/tests/$(3)/so_%.o $(call hak_so,$(1),$(CC),default)
+	$(call hak_say,link)$(call hak_link_cxx,$(1),$(CC),default) -o $$@ $$^ -lcmocka \
+	    '-Wl,-rpath,$$$$ORIGIN/../..'
 endef
 
 .PHONY: test test-build unit api misuse real
@@ -266,9 +271,10 @@ setup: ## install the packages that are missing (says what it does)
 # ---- everything above, made into rules ----
 
 -include tests/rules.mk fuzz/rules.mk fuzz/sched/rules.mk bench/rules.mk stress/rules.mk
+-include trace/rules.mk
 
 $(call hak_use,$(FLAVOUR),$(CC),$(GEOMETRY))
 $(call hak_use,audit,$(CC),$(GEOMETRY))
-$(foreach f,release audit,$(call hak_use,$(f),$(CC),default) $(eval $(call \
-    so_rules,$(f),$(call hak_out,$(f),$(CC),default),$(call hak_out,$(f),$(CC),default)/$(call hak_library,$(f)).so)))
+$(foreach f,release audit,$(call hak_use,$(f),$(CC),default)$(foreach s,unit api,$(eval \
+    $(call so_rules,$(f),$(call hak_out,$(f),$(CC),default),$(s)))))
 $(foreach g,$(TEST_GEOMETRIES),$(eval $(call test_rules,$(TEST_FLAVOUR),$(g))))
