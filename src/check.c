@@ -1,8 +1,9 @@
 // check.c: the end of a failed assertion: one line, one write, abort.
 #include "check.h"
 
+#include <seam/os.h>
+
 #include "print.h"
-#include "seam/os.h"
 
 void hak_assert_failed(const char *condition, const char *file, int line)
 {

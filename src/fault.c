@@ -1,9 +1,10 @@
 // fault.c: one line on standard error, then abort. The list of texts is the list of faults.
 #include "fault.h"
 
+#include <seam/os.h>
+
 #include "config.h"
 #include "print.h"
-#include "seam/os.h"
 #include "sizeclass.h"
 
 static const char *const fault_text[] = {

@@ -10,7 +10,7 @@
 // ever read through a call site, so relaxed order is enough everywhere.
 #include "foreign.h"
 
-#include "seam/atomics.h"
+#include <seam/atomics.h>
 
 enum {
     SITES_MAX = 256, // a power of two

@@ -5,17 +5,18 @@
 // hak_options is written by hak_options_read only, before any other thread reads it.
 #include "options.h"
 
+#include <seam/os.h>
+
 #include "print.h"
-#include "seam/os.h"
 
 //        name            min  max       default  help
-#define OPTIONS(X)                                                                                \
-    X(arena_mib,          0,   16777216, 0,   "address space to reserve, MiB; 0: as fits")        \
-    X(purge_delay_ms,     0,   3600000,  10,  "time that free units stay committed")              \
-    X(cache_kib,          1,   65536,    128, "bound of one magazine, KiB of blocks")             \
-    X(huge_pages,         0,   1,        0,   "1: advise 2 MiB pages")                            \
-    X(stats,              0,   2,        0,   "at exit: 1 statistics as text, 2 as JSON")         \
-    X(foreign,            0,   1,        0,   "at exit: 1 call sites of foreign frees")
+#define OPTIONS(X)                                                            \
+    X(arena_mib, 0, 16777216, 0, "address space to reserve, MiB; 0: as fits") \
+    X(purge_delay_ms, 0, 3600000, 10, "time that free units stay committed")  \
+    X(cache_kib, 1, 65536, 128, "bound of one magazine, KiB of blocks")       \
+    X(huge_pages, 0, 1, 0, "1: advise 2 MiB pages")                           \
+    X(stats, 0, 2, 0, "at exit: 1 statistics as text, 2 as JSON")             \
+    X(foreign, 0, 1, 0, "at exit: 1 call sites of foreign frees")
 
 struct option {
     const char *name;
@@ -24,7 +25,7 @@ struct option {
     size_t offset; // of its uint64_t in struct options
 };
 
-#define OPTION_ENTRY(name, min, max, standard, help)                                              \
+#define OPTION_ENTRY(name, min, max, standard, help) \
     { #name, help, min, max, standard, offsetof(struct options, name) },
 static const struct option table[] = { OPTIONS(OPTION_ENTRY) };
 enum { OPTION_COUNT = sizeof table / sizeof table[0] };

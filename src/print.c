@@ -4,11 +4,11 @@
 // Failure: dropped text sets `failed` and nothing else; printing never stops its caller.
 #include "print.h"
 
-#include "seam/os.h"
+#include <seam/os.h>
 
 enum {
-    DIGITS_MAX = 20,     // of a uint64_t in decimal; in hexadecimal 16
-    FIXED_MAX = 22,      // digits, point, one decimal
+    DIGITS_MAX = 20, // of a uint64_t in decimal; in hexadecimal 16
+    FIXED_MAX = 22,  // digits, point, one decimal
     UNTRUSTED_MAX = 64,
 };
 

@@ -98,8 +98,8 @@ bool hak_os_decommit(void *p, size_t bytes)
     int saved = errno;
     // Locked memory (mlock, mlockall) refuses the first; before 5.18 the kernel does not know the
     // second; the third loses the lock unless future mappings are locked as well.
-    bool done = advise(p, bytes, MADV_DONTNEED) || advise(p, bytes, MADV_DONTNEED_LOCKED)
-        || map(p, bytes, PROT_READ | PROT_WRITE, MAP_FIXED) != NULL;
+    bool done = advise(p, bytes, MADV_DONTNEED) || advise(p, bytes, MADV_DONTNEED_LOCKED) ||
+                map(p, bytes, PROT_READ | PROT_WRITE, MAP_FIXED) != NULL;
     errno = saved;
     return done;
 }
