@@ -1,0 +1,133 @@
+// test_fault.c: each fault ends the process with SIGABRT after one exact line in one write.
+#define _GNU_SOURCE 1
+#include "support.h"
+
+#include <stdio.h>
+
+#include "check.h"
+#include "config.h"
+#include "fault.h"
+#include "sizeclass.h"
+
+struct fault_case {
+    enum fault what;
+    unsigned tag;
+};
+
+#define PLACE ((const void *)0x7f0123456780)
+
+static void raise_fault(const void *argument)
+{
+    const struct fault_case *c = argument;
+    hak_fault(c->what, PLACE, c->tag);
+}
+
+static void expect_line(enum fault what, unsigned tag, const char *line)
+{
+    struct fault_case c = { what, tag };
+    struct capture capture;
+    run_in_child(&capture, raise_fault, &c);
+    assert_aborted(&capture);
+    assert_string_equal(capture.text, line);
+    assert_int_equal(capture.writes, 1);
+}
+
+static void test_texts(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "double free of",
+        "invalid free of",
+        "free of never allocated",
+        "invalid realloc of",
+        "realloc of foreign pointer",
+        "invalid malloc_usable_size of",
+        "malloc_usable_size of foreign pointer",
+        "sized free with wrong size of",
+        "corrupt record for",
+    };
+    assert_int_equal(sizeof texts / sizeof texts[0], FAULT_COUNT);
+    for (unsigned what = 0; what < FAULT_COUNT; what++) {
+        char line[128];
+        snprintf(line, sizeof line, "hakmem: %s 0x7f0123456780 (no block)\n", texts[what]);
+        expect_line((enum fault)what, TAG_NONE, line);
+    }
+}
+
+static void test_places(void **state)
+{
+    (void)state;
+    expect_line(FAULT_DOUBLE_FREE, 5,
+                "hakmem: double free of 0x7f0123456780 (class 5, 80 bytes)\n");
+    expect_line(FAULT_DOUBLE_FREE, TAG_LARGE, "hakmem: double free of 0x7f0123456780 (large)\n");
+    expect_line(FAULT_DOUBLE_FREE, TAG_HUGE, "hakmem: double free of 0x7f0123456780 (huge)\n");
+    expect_line(FAULT_DOUBLE_FREE, 255,
+                "hakmem: double free of 0x7f0123456780 (unknown tag 255)\n");
+    char line[128];
+    snprintf(line, sizeof line, "hakmem: double free of 0x7f0123456780 (class %u, %zu bytes)\n",
+             CLASS_LAST, CLASS_SIZE_MAX);
+    expect_line(FAULT_DOUBLE_FREE, CLASS_LAST, line);
+}
+
+static void fail_assertion(const void *argument)
+{
+    hak_assert_failed(argument, "some/file.c", 42);
+}
+
+static void test_assertion(void **state)
+{
+    (void)state;
+    struct capture capture;
+    run_in_child(&capture, fail_assertion, "a == b");
+    assert_aborted(&capture);
+    assert_string_equal(capture.text, "hakmem: assertion failed: a == b (some/file.c:42)\n");
+    assert_int_equal(capture.writes, 1);
+}
+
+static unsigned evaluations;
+
+static bool evaluate(const void *value)
+{
+    evaluations++;
+    return value != NULL;
+}
+
+static void assert_value(const void *value)
+{
+    HAK_ASSERT(evaluate(value));
+}
+
+// Checked builds stop at a false condition; others do not even evaluate it.
+static void test_macro(void **state)
+{
+    (void)state;
+    struct capture capture;
+    assert_value("true");
+    assert_int_equal(evaluations, HAK_CHECKED);
+    run_in_child(&capture, assert_value, NULL);
+    if (HAK_CHECKED) {
+        assert_aborted(&capture);
+        assert_non_null(strstr(capture.text, "assertion failed: evaluate(value) ("));
+    } else {
+        assert_exited(&capture, 0);
+        assert_string_equal(capture.text, "");
+    }
+}
+
+static int start(void **state)
+{
+    (void)state;
+    hak_classes_start((size_t)128 << 10);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_assertion),
+        cmocka_unit_test(test_macro),
+    };
+    return cmocka_run_group_tests(tests, start, NULL);
+}

@@ -1,0 +1,187 @@
+// test_options.c: what the option parser accepts, and each way to refuse, with offset and reason.
+#define _GNU_SOURCE 1
+#include "support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "options.h"
+
+static struct options parsed;
+
+// Parses into defaults; returns the number of refused items and leaves their report in `capture`.
+static unsigned parse(struct capture *capture, const char *text)
+{
+    hak_options_defaults(&parsed);
+    capture_error_begin(capture);
+    unsigned refused = hak_options_parse(&parsed, text, "TEST");
+    capture_error_end(capture);
+    assert_int_equal(capture->writes, refused); // a line and a write for each
+    return refused;
+}
+
+static void expect_defaults(void)
+{
+    struct options defaults;
+    hak_options_defaults(&defaults);
+    assert_memory_equal(&parsed, &defaults, sizeof defaults);
+}
+
+static void expect_refusal(const char *text, const char *report)
+{
+    struct capture capture;
+    char line[256];
+    assert_int_equal(parse(&capture, text), 1);
+    snprintf(line, sizeof line, "hakmem: TEST: %s\n", report);
+    assert_string_equal(capture.text, line);
+    expect_defaults();
+}
+
+static void test_accepted(void **state)
+{
+    (void)state;
+    struct capture capture;
+    assert_int_equal(parse(&capture, ""), 0);
+    expect_defaults();
+    assert_int_equal(parse(&capture, "arena_mib=16777216"), 0);
+    assert_int_equal(parsed.arena_mib, 16777216);
+    assert_int_equal(parse(&capture, "cache_kib=1,purge_delay_ms=3600000,stats=2,foreign=1,"
+                                     "huge_pages=1,arena_mib=00064"),
+                     0);
+    assert_int_equal(parsed.cache_kib, 1);
+    assert_int_equal(parsed.purge_delay_ms, 3600000);
+    assert_int_equal(parsed.stats, 2);
+    assert_int_equal(parsed.foreign, 1);
+    assert_int_equal(parsed.huge_pages, 1);
+    assert_int_equal(parsed.arena_mib, 64);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    expect_refusal("foo=1", "offset 0: unknown option 'foo'");
+    expect_refusal("stat=1", "offset 0: unknown option 'stat'");
+    expect_refusal("statss=1", "offset 0: unknown option 'statss'");
+    expect_refusal(" stats=1", "offset 0: unknown option ' stats'");
+    expect_refusal("=1", "offset 0: unknown option");
+}
+
+static void test_refused_values(void **state)
+{
+    (void)state;
+    expect_refusal("stats", "offset 0: '=' and a number are missing after 'stats'");
+    expect_refusal("stats=", "offset 6: a number is missing");
+    expect_refusal("stats=x", "offset 6: not a decimal number: 'x'");
+    expect_refusal("stats=-1", "offset 6: not a decimal number: '-1'");
+    expect_refusal("stats=+1", "offset 6: not a decimal number: '+1'");
+    expect_refusal("stats=1 ", "offset 6: not a decimal number: '1 '");
+    expect_refusal("stats=0x1", "offset 6: not a decimal number: '0x1'");
+    expect_refusal("stats=1=1", "offset 6: not a decimal number: '1=1'");
+    expect_refusal("stats=3", "offset 6: stats must be 0 to 2, not '3'");
+    expect_refusal("cache_kib=0", "offset 10: cache_kib must be 1 to 65536, not '0'");
+    expect_refusal("cache_kib=65537", "offset 10: cache_kib must be 1 to 65536, not '65537'");
+    expect_refusal("stats=18446744073709551616",
+                   "offset 6: stats must be 0 to 2, not '18446744073709551616'");
+    expect_refusal("stats=18446744073709551617",
+                   "offset 6: stats must be 0 to 2, not '18446744073709551617'");
+    expect_refusal("stats=99999999999999999999999999999x",
+                   "offset 6: not a decimal number: '99999999999999999999999999999x'");
+    expect_refusal("stats=\x01", "offset 6: not a decimal number: '?'");
+}
+
+// What is wrong is refused at its place; what is right beside it holds.
+static void test_mixed(void **state)
+{
+    (void)state;
+    struct capture capture;
+    assert_int_equal(parse(&capture, "stats=1,,foo=1,stats=2,cache_kib=7,"), 4);
+    assert_string_equal(capture.text, "hakmem: TEST: offset 8: empty item\n"
+                                      "hakmem: TEST: offset 9: unknown option 'foo'\n"
+                                      "hakmem: TEST: offset 15: given twice: 'stats'\n"
+                                      "hakmem: TEST: offset 35: empty item\n");
+    assert_int_equal(parsed.stats, 1);
+    assert_int_equal(parsed.cache_kib, 7);
+    assert_int_equal(parse(&capture, "stats=9,stats=2"), 1); // the first was never given
+    assert_int_equal(parsed.stats, 2);
+}
+
+static void test_long_item(void **state)
+{
+    (void)state;
+    char text[2001];
+    memset(text, 'a', 2000);
+    text[2000] = 0;
+    char report[256] = "offset 0: unknown option '";
+    memset(report + strlen(report), 'a', 64);
+    strcat(report, "...'");
+    expect_refusal(text, report);
+}
+
+// Any bytes: no item is lost (each is accepted or refused), values stay in range.
+static void test_random(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = { "stats",       "cache_kib", "=",           ",", "1",
+                                          "70000",       "",          "-",           "x", "stats=1",
+                                          "cache_kib=2", "foreign=",  "huge_pages=1" };
+    unsigned seed = 1;
+    for (int run = 0; run < 3000; run++) {
+        char text[512] = "";
+        for (int i = 0; i < 12; i++)
+            strcat(text, pieces[(unsigned)rand_r(&seed) % (sizeof pieces / sizeof pieces[0])]);
+        unsigned items = text[0] != 0;
+        for (const char *at = text; *at != 0; at++)
+            items += *at == ',';
+        struct capture capture;
+        unsigned refused = parse(&capture, text);
+        assert_true(refused <= items);
+        assert_true(items - refused <= 6); // an option holds once
+        assert_true(parsed.stats <= 2 && parsed.foreign <= 1 && parsed.huge_pages <= 1);
+        assert_true(parsed.cache_kib >= 1 && parsed.cache_kib <= 65536);
+    }
+}
+
+static void test_environment(void **state)
+{
+    (void)state;
+    struct capture capture;
+    setenv("HAKMEM_OPTIONS", "stats=2,bad=1", 1);
+    capture_error_begin(&capture);
+    hak_options_read();
+    capture_error_end(&capture);
+    assert_string_equal(capture.text, "hakmem: HAKMEM_OPTIONS: offset 8: unknown option 'bad'\n");
+    assert_int_equal(hak_options.stats, 2);
+    unsetenv("HAKMEM_OPTIONS");
+    hak_options_read();
+    hak_options_defaults(&parsed);
+    assert_memory_equal(&hak_options, &parsed, sizeof parsed);
+}
+
+static void test_help(void **state)
+{
+    (void)state;
+    int ends[2];
+    char text[4096] = "";
+    assert_int_equal(pipe(ends), 0);
+    hak_options_help(ends[1]);
+    close(ends[1]);
+    assert_true(read(ends[0], text, sizeof text - 1) > 0);
+    close(ends[0]);
+    assert_non_null(strstr(text, "arena_mib          0 to 16777216, default    0   address space"));
+    assert_non_null(strstr(text, "purge_delay_ms     0 to  3600000, default   10   "));
+    unsigned lines = 0;
+    for (const char *at = text; *at != 0; at++)
+        lines += *at == '\n';
+    assert_int_equal(lines, sizeof(struct options) / sizeof(uint64_t));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_accepted),       cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_refused_values), cmocka_unit_test(test_mixed),
+        cmocka_unit_test(test_long_item),      cmocka_unit_test(test_random),
+        cmocka_unit_test(test_environment),    cmocka_unit_test(test_help),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
