@@ -1,0 +1,26 @@
+// allocator.c: hakmem's prefixed functions as a table.
+#include "allocator.h"
+
+const struct allocator allocator_hakmem = {
+    .malloc = hak_malloc,
+    .calloc = hak_calloc,
+    .realloc = hak_realloc,
+    .reallocarray = hak_reallocarray,
+    .aligned_alloc = hak_aligned_alloc,
+    .memalign = hak_memalign,
+    .posix_memalign = hak_posix_memalign,
+    .valloc = hak_valloc,
+    .pvalloc = hak_pvalloc,
+    .free = hak_free,
+    .free_sized = hak_free_sized,
+    .free_aligned_sized = hak_free_aligned_sized,
+    .usable_size = hak_malloc_usable_size,
+    .trim = hak_malloc_trim,
+    .flush = hak_thread_flush,
+    .audit = hak_audit,
+    .get_stats = hak_get_stats,
+    .get_class_stats = hak_get_class_stats,
+    .fail_os = os_fault_arm,
+    .os_failed = os_fault_failed,
+    .tick = os_fault_tick,
+};
