@@ -44,10 +44,11 @@ INCLUDEDIR ?= $(PREFIX)/include
 VERSION := $(shell sed -n 's/^\#define HAKMEM_VERSION_[MP][A-Z]* //p' src/hakmem.h | paste -sd.)
 SONAME_MAJOR := $(firstword $(subst ., ,$(VERSION)))
 
+.DEFAULT_GOAL := help
 .PHONY: help
 help: ## list the targets (this is what `make` alone does)
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "Variables: BUILD FLAVOUR CC GEOMETRY LTO EXTRA_CFLAGS PREFIX DESTDIR (top of Makefile)"
+	@echo "Variables (see the top of Makefile): BUILD FLAVOUR CC GEOMETRY LTO V PREFIX DESTDIR"
 
 # ---- flavours ----
 
@@ -206,7 +207,8 @@ $(call hak_out,$(1),$(CC),$(2))/tests/%: $(call hak_out,$(1),$(CC),$(2))/tests/%
 	$(call hak_say,link)$(call hak_link,$(1),$(CC),$(2)) -o $$@ $$^ -lcmocka
 endef
 
-# $(1) flavour, $(2) folder, $(3) suite: programs so_* find the library beside the folder they lie in.
+# Programs so_* find the library two folders above them.
+# $(1) flavour, $(2) folder, $(3) suite
 define so_rules
 $(2)/tests/$(3)/so_%: $(2)/tests/$(3)/so_%.o $(call hak_so,$(1),$(CC),default)
 	$(call hak_say,link)$(call hak_link_cxx,$(1),$(CC),default) -o $$@ $$^ -lcmocka \
@@ -229,12 +231,12 @@ real: $(TEST_LIBRARIES) ## real programs under LD_PRELOAD, compared with their o
 
 # ---- style ----
 
-C_FILES = $(shell git ls-files -co --exclude-standard '*.c' '*.h' '*.cc')
+C_FILES = $(shell git ls-files -co --exclude-standard '*.c' '*.h' '*.cc' | grep -v '^corpus/')
 .PHONY: tidy format format-check exports
-tidy: format-check ## the rules of the source that a script can check
-	scripts/tidy
+tidy: ## the rules of the source that a script can check
+	@scripts/tally tidy -- scripts/check-style
 format-check: ## report what clang-format would change
-	clang-format-14 --dry-run -Werror $(C_FILES)
+	@scripts/tally format -- scripts/check-style format
 format: ## let clang-format change it
 	clang-format-14 -i $(C_FILES)
 exports: lib ## compare the symbols of the library with hakmem.h and the version script
@@ -249,20 +251,25 @@ hunt: ## fuzz the complete allocator (TIME= JOBS= TARGET= ENGINE=libfuzzer|afl)
 
 # ---- installation ----
 
+TO_LIB = $(DESTDIR)$(LIBDIR)
+TO_INCLUDE = $(DESTDIR)$(INCLUDEDIR)
+SHORT_NAME = $(LIBRARY:lib%=%)
+
 .PHONY: install uninstall clean setup
 install: lib ## libraries, header and pkg-config file to $(DESTDIR)$(PREFIX)
-	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)
-	install -m 755 $(OUT)/$(LIBRARY).so.$(VERSION) $(DESTDIR)$(LIBDIR)
-	ln -sf $(LIBRARY).so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(LIBRARY).so.$(SONAME_MAJOR)
-	ln -sf $(LIBRARY).so.$(SONAME_MAJOR) $(DESTDIR)$(LIBDIR)/$(LIBRARY).so
-	install -m 644 $(OUT)/$(LIBRARY).a $(DESTDIR)$(LIBDIR)
-	install -m 644 src/hakmem.h $(DESTDIR)$(INCLUDEDIR)
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
-	    -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBRARY@|$(LIBRARY:lib%=%)|' src/hakmem.pc.in \
-	    >$(DESTDIR)$(LIBDIR)/pkgconfig/$(LIBRARY:lib%=%).pc
+	install -d $(TO_LIB)/pkgconfig $(TO_INCLUDE)
+	install -m 755 $(OUT)/$(LIBRARY).so.$(VERSION) $(TO_LIB)
+	ln -sf $(LIBRARY).so.$(VERSION) $(TO_LIB)/$(LIBRARY).so.$(SONAME_MAJOR)
+	ln -sf $(LIBRARY).so.$(SONAME_MAJOR) $(TO_LIB)/$(LIBRARY).so
+	install -m 644 $(OUT)/$(LIBRARY).a $(TO_LIB)
+	install -m 644 src/hakmem.h $(TO_INCLUDE)
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
+	    -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' \
+	    -e 's|@NAME@|$(SHORT_NAME)|' src/hakmem.pc.in >$(TO_LIB)/pkgconfig/$(SHORT_NAME).pc
 uninstall: ## remove what install put there
-	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,$(LIBRARY).so.$(VERSION) $(LIBRARY).so.$(SONAME_MAJOR) \
-	    $(LIBRARY).so $(LIBRARY).a pkgconfig/$(LIBRARY:lib%=%).pc) $(DESTDIR)$(INCLUDEDIR)/hakmem.h
+	rm -f $(TO_LIB)/$(LIBRARY).so $(TO_LIB)/$(LIBRARY).so.$(SONAME_MAJOR) \
+	    $(TO_LIB)/$(LIBRARY).so.$(VERSION) $(TO_LIB)/$(LIBRARY).a \
+	    $(TO_LIB)/pkgconfig/$(SHORT_NAME).pc $(TO_INCLUDE)/hakmem.h
 clean: ## remove $(BUILD)
 	rm -rf $(BUILD)
 setup: ## install the packages that are missing (says what it does)
