@@ -1,0 +1,28 @@
+# bench/rules.mk: benchmark programs and what runs them.
+#   SUBJECT=[NAME=]path.so   what is judged: the library of FLAVOUR
+#   PEERS="path.so ..."      peers beside those of the system, each [NAME=]path.so
+#   ROWS=text                only rows whose name contains the text
+#   BENCH_FLAGS=             further options of bench/run, --help lists them
+
+BENCH_OUT := $(BUILD)/bench
+BENCH_PROGRAMS := $(patsubst %,$(BENCH_OUT)/%,mixed batch larson transfer sweep growth threads \
+    peak launch)
+SUBJECT ?= hakmem=$(OUT)/$(LIBRARY).so
+# Pairs of malloc and free must stay, whatever the compiler can prove about them.
+BENCH_CFLAGS := -O2 -g -std=gnu11 -pthread -fno-builtin-malloc -fno-builtin-free \
+    -fno-builtin-realloc -Wall -Wextra -Wundef -Wshadow -Wconversion -Werror
+
+$(BENCH_OUT)/%: bench/%.c bench/bench.c bench/bench.h bench/rules.mk
+	@mkdir -p $(@D)
+	$(CC) $(BENCH_CFLAGS) -o $@ $< bench/bench.c -ldl
+
+# A library named by hand is not made here.
+BENCH_LIBRARY := $(filter $(OUT)/$(LIBRARY).so,$(lastword $(subst =, ,$(SUBJECT))))
+bench_run = bench/run --subject=$(SUBJECT) --programs=$(BENCH_OUT) $(PEERS:%=--peer=%) \
+    $(if $(ROWS),--rows='$(ROWS)') $(BENCH_FLAGS)
+
+.PHONY: bench bench-full
+bench: $(BENCH_PROGRAMS) $(BENCH_LIBRARY) ## time and memory against installed peers, 5 minutes
+	+$(bench_run) --budget=240 --out=$(BENCH_OUT)/short
+bench-full: $(BENCH_PROGRAMS) $(BENCH_LIBRARY) ## the same with all rows and more rounds
+	+$(bench_run) --full --rounds=9 --rounds-min=5 --out=$(BENCH_OUT)/full
