@@ -47,7 +47,7 @@ SONAME_MAJOR := $(firstword $(subst ., ,$(VERSION)))
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## list the targets (this is what `make` alone does)
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(filter-out %.d,$(MAKEFILE_LIST))
 	@echo "Variables (see the top of Makefile): BUILD FLAVOUR CC GEOMETRY LTO V PREFIX DESTDIR"
 
 # ---- flavours ----
@@ -183,7 +183,8 @@ prefixed: $(OUT)/libhakmem-prefixed.a ## the archive for harnesses: hak_ names o
 #
 # tests/{unit,api}/test_*.c are cmocka programs, linked with the archive of hak_ names and run in
 # both geometries. tests/{unit,api}/so_*.c and so_*.cc are cmocka programs too, linked with the
-# shared libraries: they call the standard names. tests/{misuse,real}/run are commands that take
+# shared libraries: they call the standard names. LDFLAGS_<program> (in tests/rules.mk) is added
+# where such a program is linked. tests/{misuse,real}/run are commands that take
 # the path of a shared library. All append `pass NAME`, `fail NAME` or `skip NAME REASON` to the
 # file $HAK_RESULTS; scripts/tally sums these.
 
@@ -204,15 +205,16 @@ define test_rules
 $(call hak_use,$(1),$(CC),$(2))
 $(call hak_out,$(1),$(CC),$(2))/tests/%: $(call hak_out,$(1),$(CC),$(2))/tests/%.o \
     $(call hak_out,$(1),$(CC),$(2))/libhakmem-prefixed.a
-	$(call hak_say,link)$(call hak_link,$(1),$(CC),$(2)) -o $$@ $$^ -lcmocka
+	$(call hak_say,link)$(call hak_link,$(1),$(CC),$(2)) -o $$@ $$^ \
+	    $$(LDFLAGS_$$(@F)) -lcmocka -ldl
 endef
 
 # Programs so_* find the library two folders above them.
 # $(1) flavour, $(2) folder, $(3) suite
 define so_rules
 $(2)/tests/$(3)/so_%: $(2)/tests/$(3)/so_%.o $(call hak_so,$(1),$(CC),default)
-	$(call hak_say,link)$(call hak_link_cxx,$(1),$(CC),default) -o $$@ $$^ -lcmocka \
-	    '-Wl,-rpath,$$$$ORIGIN/../..'
+	$(call hak_say,link)$(call hak_link_cxx,$(1),$(CC),default) -o $$@ -Wl,--no-as-needed $$^ \
+	    $$(LDFLAGS_$$(@F)) -lcmocka -ldl '-Wl,-rpath,$$$$ORIGIN/../..'
 endef
 
 .PHONY: test test-build unit api misuse real
@@ -240,7 +242,7 @@ format-check: ## report what clang-format would change
 format: ## let clang-format change it
 	clang-format-14 -i $(C_FILES)
 exports: lib ## compare the symbols of the library with hakmem.h and the version script
-	scripts/exports $(OUT)/$(LIBRARY).so $(OUT)/$(LIBRARY).a
+	@scripts/tally exports -- scripts/exports $(OUT)/$(LIBRARY).so $(OUT)/$(LIBRARY).a
 
 # ---- the hunt ----
 
@@ -255,7 +257,7 @@ TO_LIB = $(DESTDIR)$(LIBDIR)
 TO_INCLUDE = $(DESTDIR)$(INCLUDEDIR)
 SHORT_NAME = $(LIBRARY:lib%=%)
 
-.PHONY: install uninstall clean setup
+.PHONY: install uninstall install-check clean setup
 install: lib ## libraries, header and pkg-config file to $(DESTDIR)$(PREFIX)
 	install -d $(TO_LIB)/pkgconfig $(TO_INCLUDE)
 	install -m 755 $(OUT)/$(LIBRARY).so.$(VERSION) $(TO_LIB)
@@ -270,6 +272,8 @@ uninstall: ## remove what install put there
 	rm -f $(TO_LIB)/$(LIBRARY).so $(TO_LIB)/$(LIBRARY).so.$(SONAME_MAJOR) \
 	    $(TO_LIB)/$(LIBRARY).so.$(VERSION) $(TO_LIB)/$(LIBRARY).a \
 	    $(TO_LIB)/pkgconfig/$(SHORT_NAME).pc $(TO_INCLUDE)/hakmem.h
+install-check: lib ## install into an empty folder, build programs with it, uninstall
+	@CC=$(CC) scripts/tally install -- scripts/test-install
 clean: ## remove $(BUILD)
 	rm -rf $(BUILD)
 setup: ## install the packages that are missing (says what it does)
