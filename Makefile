@@ -190,12 +190,14 @@ prefixed: $(OUT)/libhakmem-prefixed.a ## the archive for harnesses: hak_ names o
 
 TEST_FLAVOUR := $(if $(filter command environment,$(origin FLAVOUR)),$(FLAVOUR),audit)
 TEST_GEOMETRIES ?= default small
+# A sanitizer's own malloc and ours cannot both be the process's malloc.
+SO_FLAVOURS := $(if $(filter release audit,$(TEST_FLAVOUR)),release audit)
 TEST_LIBRARIES := $(foreach f,release audit,$(call hak_so,$(f),$(CC),default))
 
 # $(1) suite -> the programs of it
 test_programs = $(foreach g,$(TEST_GEOMETRIES),$(patsubst %.c,$(call \
     hak_out,$(TEST_FLAVOUR),$(CC),$(g))/%,$(wildcard tests/$(1)/test_*.c)))
-so_programs = $(foreach f,release audit,$(patsubst %,$(call \
+so_programs = $(foreach f,$(SO_FLAVOURS),$(patsubst %,$(call \
     hak_out,$(f),$(CC),default)/%,$(basename $(wildcard tests/$(1)/so_*.c tests/$(1)/so_*.cc))))
 UNIT_PROGRAMS = $(call test_programs,unit) $(call so_programs,unit)
 API_PROGRAMS = $(call test_programs,api) $(call so_programs,api)
