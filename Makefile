@@ -183,16 +183,20 @@ prefixed: $(OUT)/libhakmem-prefixed.a ## the archive for harnesses: hak_ names o
 #
 # tests/{unit,api}/test_*.c are cmocka programs, linked with the archive of hak_ names and run in
 # both geometries. tests/{unit,api}/so_*.c and so_*.cc are cmocka programs too, linked with the
-# shared libraries: they call the standard names. LDFLAGS_<program> (in tests/rules.mk) is added
-# where such a program is linked. tests/{misuse,real}/run are commands that take
-# the path of a shared library. All append `pass NAME`, `fail NAME` or `skip NAME REASON` to the
-# file $HAK_RESULTS; scripts/tally sums these.
+# shared libraries: they call the standard names. LDFLAGS_<program> (in a rules.mk) is added
+# where such a program is linked; $(call hak_test_needs,unit/test_x,fuzz/x.o) adds objects of ours.
+# tests/{misuse,real}/run are commands that take the path of a shared library. All append
+# `pass NAME`, `fail NAME` or `skip NAME REASON` to the file $HAK_RESULTS; scripts/tally sums these.
 
 TEST_FLAVOUR := $(if $(filter command environment,$(origin FLAVOUR)),$(FLAVOUR),audit)
 TEST_GEOMETRIES ?= default small
 # A sanitizer's own malloc and ours cannot both be the process's malloc.
 SO_FLAVOURS := $(if $(filter release audit,$(TEST_FLAVOUR)),release audit)
 TEST_LIBRARIES := $(foreach f,release audit,$(call hak_so,$(f),$(CC),default))
+
+hak_test_needs = $(foreach g,$(TEST_GEOMETRIES),$(eval $(call \
+    hak_out,$(TEST_FLAVOUR),$(CC),$(g))/tests/$(1): $(addprefix $(call \
+    hak_out,$(TEST_FLAVOUR),$(CC),$(g))/,$(2))))
 
 # $(1) suite -> the programs of it
 test_programs = $(foreach g,$(TEST_GEOMETRIES),$(patsubst %.c,$(call \
@@ -207,16 +211,17 @@ define test_rules
 $(call hak_use,$(1),$(CC),$(2))
 $(call hak_out,$(1),$(CC),$(2))/tests/%: $(call hak_out,$(1),$(CC),$(2))/tests/%.o \
     $(call hak_out,$(1),$(CC),$(2))/libhakmem-prefixed.a
-	$(call hak_say,link)$(call hak_link,$(1),$(CC),$(2)) -o $$@ $$^ \
-	    $$(LDFLAGS_$$(@F)) -lcmocka -ldl
+	$(call hak_say,link)$(call hak_link,$(1),$(CC),$(2)) -o $$@ \
+	    $$(filter %.o,$$^) $$(filter %.a,$$^) $$(LDFLAGS_$$(@F)) -lcmocka -ldl
 endef
 
 # Programs so_* find the library two folders above them.
 # $(1) flavour, $(2) folder, $(3) suite
 define so_rules
 $(2)/tests/$(3)/so_%: $(2)/tests/$(3)/so_%.o $(call hak_so,$(1),$(CC),default)
-	$(call hak_say,link)$(call hak_link_cxx,$(1),$(CC),default) -o $$@ -Wl,--no-as-needed $$^ \
-	    $$(LDFLAGS_$$(@F)) -lcmocka -ldl '-Wl,-rpath,$$$$ORIGIN/../..'
+	$(call hak_say,link)$(call hak_link_cxx,$(1),$(CC),default) -o $$@ \
+	    $$(filter %.o,$$^) -Wl,--no-as-needed $$(filter %.so,$$^) $$(LDFLAGS_$$(@F)) \
+	    -lcmocka -ldl '-Wl,-rpath,$$$$ORIGIN/../..'
 endef
 
 .PHONY: test test-build unit api misuse real
