@@ -47,7 +47,8 @@ SONAME_MAJOR := $(firstword $(subst ., ,$(VERSION)))
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## list the targets (this is what `make` alone does)
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(filter-out %.d,$(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  %-14s %s\n", $$1, $$2}' \
+	    $(filter-out %.d,$(MAKEFILE_LIST))
 	@echo "Variables (see the top of Makefile): BUILD FLAVOUR CC GEOMETRY LTO V PREFIX DESTDIR"
 
 # ---- flavours ----
