@@ -70,7 +70,8 @@ CHECKED_release := 0
 WARNINGS := -Wall -Wextra -Wundef -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
             -Wwrite-strings -Werror
 WARNINGS_CXX := -Wall -Wextra -Wundef -Wshadow -Wvla -Werror
-COMMON_CFLAGS := -g -fPIC -fvisibility=hidden -pthread
+# The map makes the libraries the same whichever folder they are built in.
+COMMON_CFLAGS := -g -fPIC -fvisibility=hidden -pthread -fdebug-prefix-map=$(CURDIR)=.
 
 # The allocator's own code. It must not be turned into calls of what it defines (malloc followed
 # by memset into calloc, say), and its thread's heap is found without a call.
