@@ -1,0 +1,258 @@
+// memory.c: store histories and vector clocks.
+//
+// Algorithm: the operational fragment of C11 in which modification order is the order of
+// execution, with per-location store buffers (Lidbury and Donaldson, "Dynamic Race Detection for
+// C++11", POPL 2017) and SC fences as a clock of their own; release sequences as in C++20.
+//
+//   per thread   now      C: what happened before its next operation
+//                visible  V: C and what SC fences showed it; loads may not go behind it
+//                pending  clocks of stores read by relaxed loads, learned at an acquire fence
+//                fenced   C at its last release fence
+//   per location a ring of its newest MEMORY_HISTORY stores, in modification order
+//   global       sc_fences: what all SC fences up to now have shown
+//
+//   newest <------ readable ------>| stop
+//   [s7] [s6] [s5] [s4] [s3] ...     at the first store that the thread must already know: by
+//                                    happens-before, by a load it or its past made, or by SC
+//
+// Invariants: C <= V in every thread; a cell in memory equals the newest store of its location; a
+// store's time is unique in its thread. A cell whose memory differs was written without the seam:
+// the execution fails.
+//
+// Tables are static and cleared by their epoch, so that a reset costs nothing.
+#include "memory.h"
+
+#include <string.h>
+
+#include "sched.h"
+
+#define LOCATIONS_MAX 8192u // a power of two; at most half of them are used in one execution
+
+struct memory_thread {
+    struct vclock now, visible, pending, fenced;
+    uint64_t fence_number; // position of its last SC fence among the SC operations
+    uint64_t yield_number; // number of the newest store when it last yielded
+    uint32_t stale_run;
+};
+
+static struct {
+    struct location table[LOCATIONS_MAX];
+    uint32_t used[LOCATIONS_MAX / 2];
+    struct memory_thread threads[SCHED_THREADS_MAX];
+    struct vclock sc_fences;
+    uint64_t store_count;
+    uint64_t sc_count;
+    uint32_t epoch;
+    uint32_t location_count;
+} m = { .epoch = 1 };
+
+static void join(struct vclock *to, const struct vclock *from)
+{
+    for (uint32_t i = 0; i < SCHED_THREADS_MAX; i++)
+        to->at[i] = to->at[i] > from->at[i] ? to->at[i] : from->at[i];
+}
+
+void memory_reset(void)
+{
+    memset(m.threads, 0, sizeof m.threads);
+    memset(&m.sc_fences, 0, sizeof m.sc_fences);
+    m.store_count = 0;
+    m.sc_count = 0;
+    m.location_count = 0;
+    if (++m.epoch == 0) { // wrapped: entries of 2^32 executions ago would seem alive
+        memset(m.table, 0, sizeof m.table);
+        m.epoch = 1;
+    }
+}
+
+static uint64_t raw_value(uintptr_t address, uint32_t bytes)
+{
+    switch (bytes) {
+    case 1:
+        return *(const uint8_t *)address;
+    case 4:
+        return *(const uint32_t *)address;
+    default:
+        return *(const uint64_t *)address;
+    }
+}
+
+static void set_raw_value(uintptr_t address, uint32_t bytes, uint64_t value)
+{
+    switch (bytes) {
+    case 1:
+        *(uint8_t *)address = (uint8_t)value;
+        break;
+    case 4:
+        *(uint32_t *)address = (uint32_t)value;
+        break;
+    default:
+        *(uint64_t *)address = value;
+        break;
+    }
+}
+
+const struct store *memory_newest(const struct location *l)
+{
+    return &l->history[(l->stores - 1) % MEMORY_HISTORY];
+}
+
+static void first_touch(struct location *l, uintptr_t address, uint32_t bytes)
+{
+    if (m.location_count == LOCATIONS_MAX / 2)
+        sched_fail("harness", "more than %u atomic cells in one execution", LOCATIONS_MAX / 2);
+    m.used[m.location_count] = (uint32_t)(l - m.table);
+    l->address = address;
+    l->epoch = m.epoch;
+    l->bytes = bytes;
+    l->index = m.location_count++;
+    l->stores = 1;
+    l->history[0] = (struct store){ .value = raw_value(address, bytes) };
+}
+
+struct location *memory_at(const void *cell, uint32_t bytes)
+{
+    uintptr_t address = (uintptr_t)cell;
+    uint64_t hash = (uint64_t)address * UINT64_C(0x9e3779b97f4a7c15);
+    uint32_t i = (uint32_t)(hash >> 40) % LOCATIONS_MAX;
+    while (m.table[i].epoch == m.epoch && m.table[i].address != address)
+        i = (i + 1) % LOCATIONS_MAX;
+    struct location *l = &m.table[i];
+    if (l->epoch != m.epoch || l->stores == 0) {
+        if (l->epoch == m.epoch) { // forgotten in this execution: a new life of the same address
+            l->bytes = bytes;
+            l->stores = 1;
+            l->history[0] = (struct store){ .value = raw_value(address, bytes) };
+        } else {
+            first_touch(l, address, bytes);
+        }
+        return l;
+    }
+    if (l->bytes != bytes)
+        sched_fail("harness", "atomic cell %p used with %u and with %u bytes", cell, l->bytes,
+                   bytes);
+    if (memory_newest(l)->value != raw_value(address, bytes))
+        sched_fail("unmarked write", "cell %p holds %#llx, its last atomic store was %#llx", cell,
+                   (unsigned long long)raw_value(address, bytes),
+                   (unsigned long long)memory_newest(l)->value);
+    return l;
+}
+
+void memory_tick(uint32_t thread)
+{
+    struct memory_thread *t = &m.threads[thread];
+    t->visible.at[thread] = ++t->now.at[thread];
+}
+
+// True if the thread may not read anything older than `s`.
+static bool is_oldest_readable(uint32_t thread, const struct store *s, uint32_t order)
+{
+    const struct memory_thread *t = &m.threads[thread];
+    if (s->time == 0 || t->visible.at[s->thread] >= s->time || s->number <= t->yield_number)
+        return true;
+    for (uint32_t u = 0; u < SCHED_THREADS_MAX; u++)
+        if (s->seen[u] != 0 && t->visible.at[u] >= s->seen[u])
+            return true;
+    // ISO C11, 7.17.3: 29.3p5 of C++11 for the load after a fence, p3 and p4 for SC loads.
+    if (s->sc_number != 0 && ((order & ORDER_SC) || s->sc_number < t->fence_number))
+        return true;
+    return (order & ORDER_SC) && m.sc_fences.at[s->thread] >= s->time;
+}
+
+uint32_t memory_readable(uint32_t thread, const struct location *l, uint32_t order)
+{
+    if (m.threads[thread].stale_run >= MEMORY_STALE_MAX)
+        return 1;
+    uint32_t kept = l->stores < MEMORY_HISTORY ? l->stores : MEMORY_HISTORY;
+    uint32_t n = 1;
+    while (n < kept &&
+           !is_oldest_readable(thread, &l->history[(l->stores - n) % MEMORY_HISTORY], order))
+        n++;
+    return n;
+}
+
+static void learn(struct memory_thread *t, const struct store *s, uint32_t order)
+{
+    if (order & ORDER_ACQUIRE) {
+        join(&t->now, &s->release);
+        join(&t->visible, &s->release);
+    } else {
+        join(&t->pending, &s->release);
+    }
+}
+
+const struct store *memory_read(uint32_t thread, struct location *l, uint32_t back, uint32_t order)
+{
+    struct memory_thread *t = &m.threads[thread];
+    struct store *s = &l->history[(l->stores - 1 - back) % MEMORY_HISTORY];
+    t->stale_run = back == 0 ? 0 : t->stale_run + 1;
+    if (s->seen[thread] == 0)
+        s->seen[thread] = t->now.at[thread];
+    learn(t, s, order);
+    return s;
+}
+
+void memory_write(uint32_t thread, struct location *l, uint64_t value, uint32_t order,
+                  uint32_t site)
+{
+    const struct memory_thread *t = &m.threads[thread];
+    struct store *s = &l->history[l->stores++ % MEMORY_HISTORY];
+    s->value = l->bytes == 8 ? value : value & ((UINT64_C(1) << 8 * l->bytes) - 1);
+    s->number = ++m.store_count;
+    s->sc_number = order & ORDER_SC ? ++m.sc_count : 0;
+    s->thread = thread;
+    s->time = t->now.at[thread];
+    s->site = site;
+    s->release = order & ORDER_RELEASE ? t->now : t->fenced;
+    memset(s->seen, 0, sizeof s->seen);
+    set_raw_value(l->address, l->bytes, value);
+}
+
+void memory_update(uint32_t thread, struct location *l, uint64_t value, uint32_t order,
+                   uint32_t site)
+{
+    struct memory_thread *t = &m.threads[thread];
+    const struct store *old = memory_newest(l);
+    struct vclock sequence = old->release; // a release sequence goes on through an update
+    t->stale_run = 0;
+    learn(t, old, order);
+    memory_write(thread, l, value, order, site);
+    join(&l->history[(l->stores - 1) % MEMORY_HISTORY].release, &sequence);
+}
+
+void memory_fence(uint32_t thread, uint32_t order)
+{
+    struct memory_thread *t = &m.threads[thread];
+    if (order & ORDER_ACQUIRE) {
+        join(&t->now, &t->pending);
+        join(&t->visible, &t->pending);
+    }
+    if (order & ORDER_SC) { // shows stores, does not order plain accesses: V only
+        join(&t->visible, &m.sc_fences);
+        m.sc_fences = t->visible;
+        t->fence_number = ++m.sc_count;
+    }
+    if (order & ORDER_RELEASE)
+        t->fenced = t->now;
+}
+
+void memory_yield(uint32_t thread)
+{
+    m.threads[thread].yield_number = m.store_count;
+}
+
+void memory_join(uint32_t thread, uint32_t by)
+{
+    join(&m.threads[thread].now, &m.threads[by].now);
+    join(&m.threads[thread].visible, &m.threads[by].visible);
+}
+
+void memory_forget(const void *p, size_t bytes)
+{
+    uintptr_t begin = (uintptr_t)p;
+    for (uint32_t i = 0; i < m.location_count; i++) {
+        struct location *l = &m.table[m.used[i]];
+        if (l->address - begin < bytes)
+            l->stores = 0;
+    }
+}
