@@ -240,6 +240,19 @@ misuse: $(TEST_LIBRARIES) ## wrong programs: each must end with its signal and i
 real: $(TEST_LIBRARIES) ## real programs under LD_PRELOAD, compared with their output without us
 	@scripts/tally real -- scripts/for-each tests/real/run $(abspath $^)
 
+COVERAGE := $(BUILD)/coverage
+.PHONY: coverage
+coverage: ## lines and branches of src/ that unit and API tests reach: build/coverage/index.html
+	@mkdir -p $(BUILD) && find $(BUILD) -name '*.gcda' -delete
+	$(MAKE) FLAVOUR=coverage CC=gcc unit api
+	lcov --quiet --capture --rc lcov_branch_coverage=1 --directory $(BUILD)/coverage-gcc \
+	    --directory $(BUILD)/coverage-gcc-small --base-directory . --no-external \
+	    --output-file $(BUILD)/coverage.all
+	lcov --quiet --extract $(BUILD)/coverage.all '$(CURDIR)/src/*' --rc lcov_branch_coverage=1 \
+	    --output-file $(BUILD)/coverage.info
+	genhtml --quiet --branch-coverage --output-directory $(COVERAGE) $(BUILD)/coverage.info
+	@lcov --summary --rc lcov_branch_coverage=1 $(BUILD)/coverage.info
+
 # ---- style ----
 
 C_FILES = $(shell git ls-files -co --exclude-standard '*.c' '*.h' '*.cc' | grep -v '^corpus/')
