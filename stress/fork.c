@@ -1,0 +1,240 @@
+// fork: processes split at random moments while all threads are busy in the allocator.
+//
+// Busy threads take and free blocks of all tiers and leave some to each other. Forkers fork at
+// random moments; each child checks the blocks its thread held, frees them, allocates hard, forks
+// again (the grandchild does the same), starts a thread of its own, or starts this program anew.
+//
+// Catches: locks that are held in the child, heaps of vanished threads in the middle of a change,
+// remote frees that nobody takes, an exit hook or a fork handler that deadlocks, handlers that
+// run in the wrong order. A child that does not end within the stall time is killed and the load
+// fails.
+#define _GNU_SOURCE
+#include "load.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BUSY_BLOCKS 512u
+#define FORKER_BLOCKS 128u
+#define CHILD_BLOCKS 256u
+#define CHILD_STEPS 1500u
+#define SHARED_BLOCKS 256u
+#define DEPTH_MAX 2
+
+struct common {
+    struct run *run;
+    pthread_mutex_t lock;
+    struct block shared[SHARED_BLOCKS]; // guarded by lock: blocks on their way to another thread
+    _Atomic bool stop;
+};
+
+struct member {
+    struct common *common;
+    unsigned index;
+};
+
+// Replaces random blocks of the array, of all tiers.
+static void churn(struct worker *w, struct block *blocks, size_t n, size_t steps)
+{
+    for (size_t i = 0; i < steps; i++) {
+        struct block *b = &blocks[rng_below(&w->rng, n)];
+        uint64_t kind = rng_below(&w->rng, 16);
+
+        if (b->p == NULL)
+            block_take(w, b, block_common_size(&w->rng));
+        else if (kind == 0)
+            block_resize(w, b, block_common_size(&w->rng));
+        else
+            block_give(w, b);
+    }
+}
+
+static void give_all(struct worker *w, struct block *blocks, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (blocks[i].p != NULL)
+            block_give(w, &blocks[i]);
+    }
+}
+
+static void swap_with_shared(struct common *common, struct worker *w, struct block *b)
+{
+    size_t i = rng_below(&w->rng, SHARED_BLOCKS);
+    struct block other;
+
+    pthread_mutex_lock(&common->lock);
+    other = common->shared[i];
+    common->shared[i] = *b;
+    *b = other;
+    pthread_mutex_unlock(&common->lock);
+}
+
+static void *busy_thread(void *arg)
+{
+    struct member *m = arg;
+    struct worker *w = worker_begin(m->common->run, "busy", m->index);
+    struct block *blocks = load_books(BUSY_BLOCKS, sizeof *blocks);
+
+    while (!atomic_load_explicit(&m->common->stop, memory_order_relaxed)) {
+        churn(w, blocks, BUSY_BLOCKS, 16);
+        for (int i = 0; i < 4; i++)
+            swap_with_shared(m->common, w, &blocks[rng_below(&w->rng, BUSY_BLOCKS)]);
+    }
+    give_all(w, blocks, BUSY_BLOCKS);
+    free(blocks);
+    worker_end(w);
+    return NULL;
+}
+
+static void wait_for_child(const struct worker *w, pid_t pid, const char *who)
+{
+    int status;
+
+    while (waitpid(pid, &status, 0) != pid) {
+        if (errno != EINTR)
+            load_fail(w, "waitpid: %s", strerror(errno));
+    }
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+        load_fail(w, "a %s did not end in %.0f s", who, watch.stall_seconds);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        load_fail(w, "a %s ended with status %#x (signal %d)", who, status, WTERMSIG(status));
+}
+
+static void *childs_thread(void *arg)
+{
+    struct worker *w = arg;
+    struct block blocks[32] = { { 0 } };
+
+    churn(w, blocks, 32, 200);
+    give_all(w, blocks, 32);
+    return NULL;
+}
+
+// The rest of a child's life. `w` and `blocks` are what the forking thread held; of the other
+// threads and of the C library's locks the child knows nothing, so it uses neither stdio nor
+// malloc.
+static _Noreturn void child(struct worker *w, struct block *blocks, size_t n)
+{
+    struct block mine[CHILD_BLOCKS] = { { 0 } };
+
+    for (int depth = 0; depth <= DEPTH_MAX; depth++) {
+        pid_t pid = -1;
+
+        alarm((unsigned)watch.stall_seconds);
+        w->rng.state ^= (uint64_t)getpid() * 0x9e3779b97f4a7c15u;
+        give_all(w, blocks, n / 2);
+        churn(w, mine, CHILD_BLOCKS, CHILD_STEPS);
+        blocks += n / 2;
+        n -= n / 2;
+        if (rng_below(&w->rng, 2) == 0)
+            pid = fork();
+        if (pid > 0)
+            wait_for_child(w, pid, "grandchild");
+        if (pid != 0)
+            break; // only the new child goes on, with all that it inherited
+    }
+    // TSan allows no new thread in the child of a process with many.
+    if (!LOAD_TSAN && rng_below(&w->rng, 4) == 0)
+        pthread_join(load_thread_start(childs_thread, w), NULL);
+    if (rng_below(&w->rng, 32) == 0) {
+        char *argv[] = { (char *)"stress", (char *)"fork", (char *)"--role", (char *)"fresh",
+                         NULL };
+
+        execv("/proc/self/exe", argv);
+        _exit(98);
+    }
+    give_all(w, mine, CHILD_BLOCKS);
+    _exit(0);
+}
+
+static void *forker_thread(void *arg)
+{
+    struct member *m = arg;
+    struct common *common = m->common;
+    struct run *r = common->run;
+    struct worker *w = worker_begin(r, "forker", m->index);
+    struct block blocks[FORKER_BLOCKS] = { { 0 } };
+
+    while (!load_over(r)) {
+        pid_t pid;
+
+        churn(w, blocks, FORKER_BLOCKS, rng_below(&w->rng, 200));
+        worker_op(w, "fork");
+        pid = fork();
+        if (pid == 0) {
+            worker_op(w, NULL);
+            child(w, blocks, FORKER_BLOCKS);
+        }
+        if (pid < 0 && errno != EAGAIN)
+            load_fail(w, "fork: %s", strerror(errno));
+        if (pid > 0) {
+            worker_op(w, "waitpid of a child");
+            wait_for_child(w, pid, "child");
+            atomic_fetch_add(&r->count, 1);
+        }
+        worker_op(w, NULL);
+        worker_step(w);
+    }
+    give_all(w, blocks, FORKER_BLOCKS);
+    worker_end(w);
+    return NULL;
+}
+
+static void fork_load(struct run *r)
+{
+    struct common *common = load_books(1, sizeof *common);
+    unsigned forkers = r->threads < 4 ? 1 : r->threads / 4;
+    struct member *members = load_books(r->threads + forkers, sizeof *members);
+    pthread_t *busy = load_books(r->threads, sizeof *busy);
+    struct worker *w;
+
+    common->run = r;
+    pthread_mutex_init(&common->lock, NULL);
+    for (unsigned i = 0; i < r->threads + forkers; i++)
+        members[i] = (struct member){ common, i };
+    for (unsigned i = 0; i < r->threads; i++)
+        busy[i] = load_thread_start(busy_thread, &members[i]);
+    load_threads_run(forkers, forker_thread, members + r->threads, sizeof *members);
+    atomic_store(&common->stop, true);
+    for (unsigned i = 0; i < r->threads; i++)
+        pthread_join(busy[i], NULL);
+    w = worker_begin(r, "fork-main", 0xffff);
+    give_all(w, common->shared, SHARED_BLOCKS);
+    worker_end(w);
+    load_note(r, ", %llu forks by %u threads", (unsigned long long)atomic_load(&r->count), forkers);
+    pthread_mutex_destroy(&common->lock);
+    free(busy);
+    free(members);
+    free(common);
+}
+
+// What a child becomes after exec: a fresh process that allocates.
+static int fork_role(const char *text)
+{
+    struct run r = { .load = &load_fork, .seed = (uint64_t)getpid() };
+    struct block blocks[64] = { { 0 } };
+    struct worker *w;
+
+    if (strcmp(text, "fresh") != 0)
+        load_fail(NULL, "fork has no role \"%s\"", text);
+    w = worker_begin(&r, "fresh", 0);
+    churn(w, blocks, 64, 1000);
+    give_all(w, blocks, 64);
+    worker_end(w);
+    load_audit("in the new program", 0);
+    return 0;
+}
+
+const struct load load_fork = {
+    .name = "fork",
+    .help = "forks at random moments from busy threads; children allocate, fork again, exec",
+    .arguments = "",
+    .threads = 16,
+    .run = fork_load,
+    .role = fork_role,
+};

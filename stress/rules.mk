@@ -1,0 +1,41 @@
+# stress/rules.mk: the stress loads, one program of all of them per instance.
+#
+#   make stress LOAD=larson THREADS=16 TIME=60 SEED=1 FLAVOUR=tsan ARGS="..."
+# Without LOAD: all loads, one after the other, TIME seconds each.
+# OUT/stress/stress is linked with the archive of hak_ names, so it works in every flavour; the
+# flavour `peer` calls the standard names instead, for other allocators and for LD_PRELOAD.
+
+FLAVOURS += peer
+CFLAGS_peer := -O2 -DLOAD_PEER=1 -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc \
+               -fno-builtin-free -fno-builtin-aligned_alloc -Wno-deprecated-declarations
+CHECKED_peer := 0
+
+STRESS_LOADS := larson xfree threads fork realloc align huge oom frag reuse purge calls soak
+STRESS_PARTS := load watch block $(STRESS_LOADS)
+# The functions of src/seam/os.h that may fail: stress/inject.c stands in front of them.
+STRESS_WRAPPED := reserve commit decommit release move extend protect_none
+stress_objects = $(STRESS_PARTS:%=$(1)/stress/%.o)
+
+stress_allocator = $(if $(filter peer,$(1)),,$(2)/stress/inject.o $(2)/libhakmem-prefixed.a)
+stress_wrap = $(if $(filter peer,$(1)),,$(STRESS_WRAPPED:%=-Wl,--wrap=hak_os_%))
+stress_link = $(call hak_link,$(1),$(2),default)
+
+# $(1) flavour, $(2) compiler, $(3) folder
+define stress_rules
+$(3)/stress/stress: $(call stress_objects,$(3)) $(call stress_allocator,$(1),$(3)) \
+    | $(3)/stress/stress_calls.so
+	$(call hak_say,link)$(stress_link) -rdynamic $(stress_wrap) -o $$@ $$^ -lm -ldl
+$(3)/stress/stress_calls.so: $(3)/stress/calls_library.o
+	$(call hak_say,link)$(stress_link) -shared -o $$@ $$^
+endef
+
+.PHONY: stress stress-build
+export LOAD THREADS TIME SEED ARGS CSV
+STRESS_PROGRAM = $(OUT)/stress/stress
+stress: $(OUT)/stress/stress ## stress loads (LOAD= THREADS= TIME= SEED= FLAVOUR= ARGS=)
+	@scripts/stress run $(OUT)/stress/stress
+stress-build: $(OUT)/stress/stress ## only build the stress loads of FLAVOUR
+
+$(foreach f,$(sort $(FLAVOUR) release peer),$(call hak_use,$(f),$(CC),$(if \
+    $(filter $(f),$(FLAVOUR)),$(GEOMETRY),default)))
+$(eval $(call stress_rules,$(FLAVOUR),$(CC),$(OUT)))
