@@ -1,0 +1,43 @@
+# trace/: the recorder (a library to preload) and hakmem-trace.
+#
+# Both lie directly in $(BUILD), made by $(CC) without sanitizers: the recorder is preloaded into
+# any program, and a replay measures the allocator that is preloaded into it.
+
+TRACE_FLAGS := -std=gnu11 $(WARNINGS) -O2 -g -fPIC -fvisibility=hidden -pthread
+# An exception of operator new passes through the recorder, and what it defines is no builtin there.
+RECORDER_FLAGS := $(TRACE_FLAGS) -fexceptions $(ALLOCATED:%=-fno-builtin-%)
+RECORDER_SOURCES := $(addprefix trace/,interpose.c interpose_cxx.c recorder.c)
+# What reads, edits and replays traces: everything but the command itself. For tests and fuzz
+# targets: add $(call trace_objects,OUT) to what they link.
+TRACE_SOURCES := $(addprefix trace/,blocks.c edit.c info.c recording.c replay.c replay_block.c \
+    slot_map.c trace_file.c) $(addprefix fuzz/,ops.c ops_decode.c ops_text.c)
+trace_objects = $(TRACE_SOURCES:%.c=$(1)/%.o)
+
+TRACE_OUT := $(BUILD)/trace-$(notdir $(CC))
+
+.PHONY: trace seeds
+trace: $(BUILD)/libhakmem-record.so $(BUILD)/hakmem-trace ## the recorder of real programs, and hakmem-trace
+seeds: trace ## record real programs anew and trim them into corpus/trace/seed
+	BUILD=$(BUILD) scripts/record
+
+$(TRACE_OUT)/record/%.o: %.c trace/rules.mk
+	@mkdir -p $(@D)
+	$(CC) $(RECORDER_FLAGS) -MMD -MP -c -o $@ $<
+
+$(TRACE_OUT)/%.o: %.c trace/rules.mk
+	@mkdir -p $(@D)
+	$(CC) $(TRACE_FLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/libhakmem-record.so: $(RECORDER_SOURCES:%.c=$(TRACE_OUT)/record/%.o)
+	$(CC) -shared -Wl,-z,now -Wl,-z,relro -Wl,-z,defs -o $@ $^ -pthread -ldl
+
+$(BUILD)/hakmem-trace: $(TRACE_OUT)/trace/hakmem_trace.o $(call trace_objects,$(TRACE_OUT))
+	$(CC) -o $@ $^ -pthread
+
+-include $(shell find $(TRACE_OUT) -name '*.d' 2>/dev/null)
+
+# The unit tests of traces record and replay too. OUT is the folder of an instance.
+TRACE_TESTS := $(foreach g,$(TEST_GEOMETRIES),$(call \
+    hak_out,$(TEST_FLAVOUR),$(CC),$(g))/tests/unit/test_trace)
+$(foreach t,$(TRACE_TESTS),$(eval $(t): $(call trace_objects,$(t:%/tests/unit/test_trace=%))))
+$(TRACE_TESTS): | $(BUILD)/libhakmem-record.so $(BUILD)/hakmem-trace
