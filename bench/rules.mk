@@ -6,7 +6,7 @@
 
 BENCH_OUT := $(BUILD)/bench
 BENCH_PROGRAMS := $(patsubst %,$(BENCH_OUT)/%,mixed batch larson transfer sweep growth threads \
-    peak launch)
+    peak launch step)
 SUBJECT ?= hakmem=$(OUT)/$(LIBRARY).so
 # Pairs of malloc and free must stay, whatever the compiler can prove about them.
 BENCH_CFLAGS := -O2 -g -std=gnu11 -pthread -fno-builtin-malloc -fno-builtin-free \
@@ -14,7 +14,7 @@ BENCH_CFLAGS := -O2 -g -std=gnu11 -pthread -fno-builtin-malloc -fno-builtin-free
 
 $(BENCH_OUT)/%: bench/%.c bench/bench.c bench/bench.h bench/rules.mk
 	@mkdir -p $(@D)
-	$(CC) $(BENCH_CFLAGS) -o $@ $< bench/bench.c -ldl
+	$(CC) $(BENCH_CFLAGS) -o $@ $< bench/bench.c -ldl -Wl,-z,now
 
 # A library named by hand is not made here.
 BENCH_LIBRARY := $(filter $(OUT)/$(LIBRARY).so,$(lastword $(subst =, ,$(SUBJECT))))
@@ -26,3 +26,12 @@ bench: $(BENCH_PROGRAMS) $(BENCH_LIBRARY) ## time and memory against installed p
 	+$(bench_run) --budget=240 --out=$(BENCH_OUT)/short
 bench-full: $(BENCH_PROGRAMS) $(BENCH_LIBRARY) ## the same with all rows and more rounds
 	+$(bench_run) --full --rounds=9 --rounds-min=5 --out=$(BENCH_OUT)/full
+
+.PHONY: instructions fastpath scaling
+instructions: $(BENCH_PROGRAMS) $(BENCH_LIBRARY) ## allocator instructions per operation (valgrind)
+	bench/instructions --subject=$(SUBJECT) --programs=$(BENCH_OUT) $(PEERS:%=--peer=%)
+fastpath: $(BENCH_OUT)/step $(BENCH_LIBRARY) ## count the hit paths, compare with the golden file
+	bench/fastpath --self-test --step=$(BENCH_OUT)/step --golden=bench/fastpath.golden \
+	    --library=$(lastword $(subst =, ,$(SUBJECT))) $(FASTPATH_FLAGS)
+scaling: $(BENCH_PROGRAMS) $(BENCH_LIBRARY) ## cost per operation with ten times as much in use
+	bench/scaling --subject=$(SUBJECT) --programs=$(BENCH_OUT) $(PEERS:%=--peer=%)
