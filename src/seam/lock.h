@@ -9,7 +9,8 @@
 #include <seam/atomics.h>
 
 enum lock_rank {
-    RANK_HEAPS = 1, // idle list, heap table
+    RANK_START = 1, // set-up of the process
+    RANK_HEAPS,     // idle list, heap table
     RANK_ARENA,     // begin of SuperSlabs, search for huge runs
     RANK_REGISTRY,  // mappings outside of the arena
     RANK_META,      // metadata memory

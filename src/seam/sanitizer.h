@@ -4,7 +4,9 @@
 // stays out of bounds, to the byte.
 //
 //   sanitize_take(p, n, block_bytes)   p is handed to the user, contents undefined
+//   sanitize_take_more(p, n, block_bytes)  the user's block p has n bytes from now on
 //   sanitize_give(p, block_bytes)      p came back from the user
+//   sanitize_gone(p, bytes)            a mapping of its own came back and will be unmapped
 //   sanitize_own(p, bytes)             fresh units become a slab: nothing in them is handed out
 //   sanitize_disown(p, bytes)          a range leaves the allocator's care (before os_release)
 //   sanitize_defined(p, n)             the n bytes are zero and initialised
@@ -39,7 +41,9 @@
 #define SANITIZER_ARENA_MAX ((size_t)16 << 30)
 #define sanitize_take(p, n, block_bytes) \
     (__asan_poison_memory_region(p, block_bytes), __asan_unpoison_memory_region(p, n))
+#define sanitize_take_more(p, n, block_bytes) sanitize_take(p, n, block_bytes)
 #define sanitize_give(p, block_bytes) __asan_poison_memory_region(p, block_bytes)
+#define sanitize_gone(p, bytes) __asan_unpoison_memory_region(p, bytes)
 #define sanitize_own(p, bytes) __asan_poison_memory_region(p, bytes)
 #define sanitize_disown(p, bytes) __asan_unpoison_memory_region(p, bytes)
 #define sanitize_defined(p, n) ((void)(p), (void)(n))
@@ -49,7 +53,9 @@
 #include <sanitizer/msan_interface.h>
 #define SANITIZER_ARENA_MAX ((size_t)16 << 30)
 #define sanitize_take(p, n, block_bytes) ((void)(block_bytes), __msan_allocated_memory(p, n))
+#define sanitize_take_more(p, n, block_bytes) ((void)(p), (void)(n), (void)(block_bytes))
 #define sanitize_give(p, block_bytes) __msan_poison(p, block_bytes)
+#define sanitize_gone(p, bytes) __msan_unpoison(p, bytes)
 #define sanitize_own(p, bytes) __msan_poison(p, bytes)
 #define sanitize_disown(p, bytes) __msan_unpoison(p, bytes)
 #define sanitize_defined(p, n) __msan_unpoison(p, n)
@@ -60,8 +66,12 @@
 #define SANITIZER_ARENA_MAX ((size_t)8 << 30)
 #define sanitize_take(p, n, block_bytes) \
     do { (void)(block_bytes); VALGRIND_MALLOCLIKE_BLOCK(p, n, 0, 0); } while (0)
+// Valgrind knows a block by its address: an end and a new begin, its contents defined.
+#define sanitize_take_more(p, n, block_bytes)                                                     \
+    do { (void)(block_bytes); VALGRIND_FREELIKE_BLOCK(p, 0); VALGRIND_MALLOCLIKE_BLOCK(p, n, 0, 1); } while (0)
 #define sanitize_give(p, block_bytes) \
     do { (void)(block_bytes); VALGRIND_FREELIKE_BLOCK(p, 0); } while (0)
+#define sanitize_gone(p, bytes) sanitize_give(p, bytes)
 #define sanitize_own(p, bytes) VALGRIND_MAKE_MEM_NOACCESS(p, bytes)
 #define sanitize_disown(p, bytes) VALGRIND_MAKE_MEM_UNDEFINED(p, bytes)
 #define sanitize_defined(p, n) VALGRIND_MAKE_MEM_DEFINED(p, n)
@@ -74,7 +84,9 @@
 #define SANITIZER_ARENA_MAX SIZE_MAX
 #endif
 #define sanitize_take(p, n, block_bytes) ((void)(p), (void)(n), (void)(block_bytes))
+#define sanitize_take_more(p, n, block_bytes) ((void)(p), (void)(n), (void)(block_bytes))
 #define sanitize_give(p, block_bytes) ((void)(p), (void)(block_bytes))
+#define sanitize_gone(p, bytes) ((void)(p), (void)(bytes))
 #define sanitize_own(p, bytes) ((void)(p), (void)(bytes))
 #define sanitize_disown(p, bytes) ((void)(p), (void)(bytes))
 #define sanitize_defined(p, n) ((void)(p), (void)(n))

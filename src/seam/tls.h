@@ -21,4 +21,10 @@ static inline void tls_set_heap(struct heap *h)
     hak_tls_heap = h;
 }
 
+// Identity of the calling thread: unique among the living, the same in the child of a fork.
+static inline void *tls_self(void)
+{
+    return &hak_tls_heap;
+}
+
 #endif

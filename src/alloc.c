@@ -1,0 +1,371 @@
+// alloc.c: the tiers behind one request.
+//
+//   n <= CLASS_SIZE_MAX    magazine -> refill (heap.c)
+//   n <= LARGE_SIZE_MAX    units of one SuperSlab (large.c)
+//   above                  units of several (large.c), else a mapping of its own (mapped.c)
+//
+// When a class has no slab left: units of SuperSlabs already begun, then idle heaps are swept, then
+// a new SuperSlab; as a last resort this thread's magazines are flushed, every idle heap is swept,
+// and what that freed is searched exhaustively. Only then the request fails.
+//
+// Each slow path looks at the clock: about twice per purge delay one thread gives back what has
+// been free for that long.
+
+#include "alloc.h"
+
+#include <errno.h>
+
+#include <seam/os.h>
+
+#include "attach.h"
+#include "fault.h"
+#include "foreign.h"
+#include "front.h"
+#include "heaps.h"
+#include "large.h"
+#include "mapped.h"
+#include "options.h"
+
+// Purges if it is time. On every way out of the gate.
+static void tick(struct heap *h)
+{
+    uint64_t now_ms = os_clock_ms();
+    if (likely(!hak_pool_tick(now_ms, hak_options.purge_delay_ms)))
+        return;
+    hak_heap_release_kept(h);
+    hak_heaps_sweep(h, TAG_NONE, SWEEP_HEAPS_MAX);
+    hak_pool_purge(now_ms, hak_options.purge_delay_ms, PURGE_UNITS_MAX);
+}
+
+static void leave(struct heap *h)
+{
+    tick(h);
+    hak_leave(h);
+}
+
+static void *out_of_memory(void)
+{
+    errno = ENOMEM;
+    return NULL;
+}
+
+// Everything that is free somewhere and that this thread may touch goes to the pool.
+static void scrape(struct heap *h, unsigned class_index)
+{
+    hak_heap_flush_all(h);
+    hak_heaps_sweep(h, class_index, HEAPS_MAX);
+}
+
+// ---- size classes ----
+
+static void *refill(struct heap *h, unsigned class_index, bool *zero)
+{
+    if (!hak_heap_grow(h, class_index))
+        return NULL;
+    void *p = hak_heap_refill(h, class_index, POOL_BEGUN, zero);
+    if (p == NULL && hak_heaps_sweep(h, class_index, SWEEP_HEAPS_MAX))
+        p = hak_heap_refill(h, class_index, POOL_BEGUN, zero);
+    if (p == NULL)
+        p = hak_heap_refill(h, class_index, POOL_ANY, zero);
+    if (p == NULL) {
+        scrape(h, class_index);
+        p = hak_heap_refill(h, class_index, POOL_EXHAUSTIVE, zero);
+    }
+    return p;
+}
+
+// Enters the gate, so the thread may have got its heap only now.
+COLD static void *alloc_class_gated(unsigned class_index, bool *zero)
+{
+    struct heap *h = hak_enter();
+    *zero = false;
+    if (h == NULL)
+        return NULL;
+    void *p = front_pop(&h->magazines[class_index]);
+    if (p == NULL)
+        p = refill(h, class_index, zero);
+    leave(h);
+    return p;
+}
+
+// A block of the class for a request of n bytes; *zero: it reads as zero.
+static inline void *alloc_class(unsigned class_index, size_t n, bool *zero)
+{
+    *zero = false;
+    void *p = front_pop(&tls_heap()->magazines[class_index]);
+    if (unlikely(p == NULL))
+        p = alloc_class_gated(class_index, zero);
+    if (unlikely(p == NULL))
+        return out_of_memory();
+    sanitize_take(p, n, hak_class_bytes(class_index));
+    return p;
+}
+
+// ---- large and huge ----
+
+static void *alloc_units(size_t n, size_t align, bool zero)
+{
+    if (n <= LARGE_SIZE_MAX && align <= SUPERSLAB_SIZE / 2)
+        return hak_large_alloc(n, align, zero);
+    return hak_huge_alloc(n, align, zero);
+}
+
+COLD static void *alloc_large(size_t n, size_t align, bool zero)
+{
+    if (n > REQUEST_MAX || align > REQUEST_MAX)
+        return out_of_memory();
+    struct heap *h = hak_enter();
+    if (h == NULL)
+        return out_of_memory();
+    void *p = alloc_units(n, align, zero);
+    if (p == NULL) {
+        scrape(h, TAG_NONE);
+        p = alloc_units(n, align, zero);
+    }
+    if (p == NULL && (n > LARGE_SIZE_MAX || align > SUPERSLAB_SIZE / 2))
+        p = hak_mapped_alloc(n, align);
+    leave(h);
+    return p != NULL ? p : out_of_memory();
+}
+
+NOINLINE void *hak_alloc_slow(size_t n)
+{
+    bool zero;
+    if (likely(n <= CLASS_SIZE_MAX))
+        return alloc_class(hak_class_of(n), n, &zero);
+    return alloc_large(n, 1, false);
+}
+
+void *hak_alloc_zeroed(size_t n)
+{
+    bool zero = true;
+    void *p;
+    if (n <= TABLE_SIZE_MAX) {
+        p = front_malloc(n);
+        zero = false;
+    } else if (n <= CLASS_SIZE_MAX) {
+        p = alloc_class(hak_class_of(n), n, &zero);
+    } else {
+        p = alloc_large(n, 1, true);
+    }
+    if (p == NULL)
+        return NULL;
+    sanitize_defined(p, n);
+    return zero ? p : __builtin_memset(p, 0, n);
+}
+
+void *hak_alloc_aligned(size_t align, size_t n)
+{
+    if (align <= MALLOC_ALIGN)
+        return front_malloc(n);
+    bool zero;
+    unsigned class_index = hak_started() ? hak_class_aligned(n, align) : 0;
+    if (class_index == 0 && !hak_started()) { // the table of classes comes with the first heap
+        struct heap *h = hak_enter();
+        if (h == NULL)
+            return out_of_memory();
+        hak_leave(h);
+        class_index = hak_class_aligned(n, align);
+    }
+    return class_index != 0 ? alloc_class(class_index, n, &zero) : alloc_large(n, align, false);
+}
+
+// ---- free ----
+
+// p lies in the arena, where no block is: what was there?
+_Noreturn COLD static void fault_no_block(void *p)
+{
+    uint32_t unit = hak_unit_of(p);
+    if (unit / SUPERSLAB_UNITS < hak_superslabs_begun()) {
+        const struct slab *s = hak_slab_at(unit);
+        unsigned before = own_load(&s->class_index); // of the last life, whose blocks are all free
+        bool was_block = before >= TAG_LARGE && p == hak_unit_base(unit);
+        if (before >= CLASS_FIRST && before <= CLASS_LAST)
+            was_block = hak_slab_index(s, p) < own_load(&s->handed);
+        if (was_block)
+            hak_fault(FAULT_DOUBLE_FREE, p, before);
+    }
+    hak_fault(FAULT_NEVER_ALLOCATED, p, TAG_NONE);
+}
+
+static struct slab *large_record(void *p, unsigned tag, enum fault otherwise)
+{
+    struct slab *s = hak_large_record(p);
+    if (unlikely(s == NULL))
+        hak_fault(otherwise, p, tag);
+    return s;
+}
+
+static void free_large(void *p, unsigned tag)
+{
+    if (unlikely(!hak_large_free(large_record(p, tag, FAULT_INTERIOR_FREE))))
+        hak_fault(FAULT_DOUBLE_FREE, p, tag);
+}
+
+static void free_block(struct heap *h, void *p, unsigned tag)
+{
+    struct magazine *m = &h->magazines[tag];
+    if (front_push(m, p) || (hak_heap_make_room(h, tag) && front_push(m, p)))
+        return;
+    hak_heap_free_one(h, tag, p);
+}
+
+// Without a heap (metadata memory is exhausted) any block can be freed as another thread's.
+static void free_without_heap(void *p, unsigned tag)
+{
+    struct slab *s = hak_slab_of_unit(hak_unit_of(p));
+    uint32_t index = hak_slab_index(s, p);
+    if (index == UINT32_MAX)
+        hak_fault(FAULT_INTERIOR_FREE, p, tag);
+    if (hak_remote_mark(s, index / 64, (uint64_t)1 << index % 64) != 0)
+        hak_fault(FAULT_DOUBLE_FREE, p, tag);
+    hak_remote_notify(s);
+}
+
+COLD static void free_outside(void *p, const void *call_site)
+{
+    if (hak_mapped_count() != 0) {
+        hak_enter_as_guest();
+        bool ours = hak_mapped_free(p);
+        hak_leave_as_guest();
+        if (ours)
+            return;
+    }
+    hak_foreign_count(call_site);
+}
+
+NOINLINE void hak_free_slow(void *p)
+{
+    if (p == NULL)
+        return;
+    if (unlikely(!hak_arena_has(p))) {
+        free_outside(p, __builtin_return_address(0));
+        return;
+    }
+    unsigned tag = hak_tag_of(p);
+    if (unlikely(tag == TAG_NONE))
+        fault_no_block(p);
+    if (tag <= CLASS_LAST)
+        sanitize_give(p, hak_class_bytes(tag));
+    struct heap *h = hak_enter();
+    if (unlikely(h == NULL))
+        hak_enter_as_guest();
+    if (tag > CLASS_LAST)
+        free_large(p, tag);
+    else if (likely(h != NULL))
+        free_block(h, p, tag);
+    else
+        free_without_heap(p, tag);
+    if (unlikely(h == NULL))
+        hak_leave_as_guest();
+    else
+        leave(h);
+}
+
+// ---- realloc ----
+
+// Copies to a new block. When a smaller block cannot be had the old one serves.
+static void *move_block(void *p, size_t old_bytes, size_t n)
+{
+    int saved = errno;
+    void *to = front_malloc(n);
+    if (to == NULL) {
+        if (n > old_bytes)
+            return NULL;
+        errno = saved;
+        return p;
+    }
+    sanitize_open(p, old_bytes);
+    __builtin_memcpy(to, p, min_size(old_bytes, n));
+    front_free(p);
+    return to;
+}
+
+static void *realloc_large(void *p, unsigned tag, size_t n)
+{
+    struct slab *s = large_record(p, tag, FAULT_INVALID_REALLOC);
+    size_t old_bytes = own_load(&s->bytes);
+    struct heap *h = n > CLASS_SIZE_MAX ? hak_enter() : NULL;
+    void *to = NULL;
+    if (h != NULL) {
+        if (hak_large_resize(s, n))
+            to = p;
+        else if ((to = hak_huge_move(s, n)) != NULL)
+            hak_large_free(s); // its pages went to the new place
+        leave(h);
+    }
+    return to != NULL ? to : move_block(p, old_bytes, n);
+}
+
+static void *realloc_outside(void *p, size_t n)
+{
+    hak_enter_as_guest();
+    size_t old_bytes = hak_mapped_usable(p);
+    void *to = old_bytes != 0 && n > LARGE_SIZE_MAX ? hak_mapped_resize(p, n) : NULL;
+    hak_leave_as_guest();
+    if (old_bytes == 0)
+        hak_fault(FAULT_FOREIGN_REALLOC, p, TAG_NONE);
+    return to != NULL ? to : move_block(p, old_bytes, n);
+}
+
+// The record of the small block that begins at p.
+static struct slab *small_record(void *p, unsigned tag, enum fault otherwise)
+{
+    struct slab *s = tag == TAG_NONE ? NULL : hak_slab_of_unit(hak_unit_of(p));
+    if (unlikely(s == NULL || hak_slab_index(s, p) == UINT32_MAX))
+        hak_fault(otherwise, p, tag);
+    return s;
+}
+
+void *hak_realloc_block(void *p, size_t n)
+{
+    if (n > REQUEST_MAX)
+        return out_of_memory();
+    if (unlikely(!hak_arena_has(p)))
+        return realloc_outside(p, n);
+    unsigned tag = hak_tag_of(p);
+    if (tag > CLASS_LAST)
+        return realloc_large(p, tag, n);
+    small_record(p, tag, FAULT_INVALID_REALLOC);
+    size_t old_bytes = hak_class_bytes(tag);
+    if (n <= old_bytes && n > old_bytes / 2) {
+        sanitize_take_more(p, n, old_bytes);
+        return p;
+    }
+    return move_block(p, old_bytes, n);
+}
+
+size_t hak_usable_bytes(void *p)
+{
+    size_t bytes;
+    if (unlikely(!hak_arena_has(p))) {
+        hak_enter_as_guest();
+        bytes = hak_mapped_usable(p);
+        hak_leave_as_guest();
+        if (bytes == 0)
+            hak_fault(FAULT_FOREIGN_SIZE, p, TAG_NONE);
+        return bytes;
+    }
+    unsigned tag = hak_tag_of(p);
+    if (tag > CLASS_LAST) {
+        bytes = own_load(&large_record(p, tag, FAULT_INVALID_SIZE)->bytes);
+    } else {
+        small_record(p, tag, FAULT_INVALID_SIZE);
+        bytes = hak_class_bytes(tag);
+    }
+    sanitize_take_more(p, bytes, bytes); // what is told may be used
+    return bytes;
+}
+
+bool hak_trim(size_t pad)
+{
+    struct heap *h = hak_enter();
+    if (h == NULL)
+        return false;
+    scrape(h, TAG_NONE);
+    size_t empty = hak_pool_empty_units();
+    size_t keep = round_up(min_size(pad, hak_arena.bytes), UNIT_SIZE) >> UNIT_SHIFT;
+    size_t purged = empty > keep ? hak_pool_purge(os_clock_ms(), 0, empty - keep) : 0;
+    hak_leave(h);
+    return purged != 0;
+}

@@ -1,0 +1,32 @@
+// alloc.h: the slow half of the public surface: which tier serves a request, and what to do when
+// memory is short. front.h is the fast half.
+//
+// Any thread. These enter the fork gate themselves. Functions that return NULL have set errno to
+// ENOMEM; nothing else here touches errno.
+#ifndef HAK_ALLOC_H
+#define HAK_ALLOC_H
+
+#include "base.h"
+
+// A block of n bytes: the request is beyond the table, or its magazine is empty.
+void *hak_alloc_slow(size_t n);
+
+// A block of n zeroed bytes.
+void *hak_alloc_zeroed(size_t n);
+
+// A block of n bytes at a multiple of `align`, a power of two.
+void *hak_alloc_aligned(size_t align, size_t n);
+
+// Frees p: NULL, not of the arena, no size class, or the magazine is full.
+void hak_free_slow(void *p);
+
+// p != NULL, n != 0.
+void *hak_realloc_block(void *p, size_t n);
+
+// p != NULL.
+size_t hak_usable_bytes(void *p);
+
+// Gives back all free memory but `pad` bytes. Returns whether any was given back.
+bool hak_trim(size_t pad);
+
+#endif

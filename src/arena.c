@@ -1,0 +1,135 @@
+// arena.c: reservation of the arena and its tables.
+//
+//   tables:  |guard| tags |guard| masks, hints |guard| records ... |guard| stamps ... |guard| meta ... |guard|
+//
+//   arena:   |SuperSlab 0|SuperSlab 1| ...                          (its own reservation)
+//
+// tags, masks and hints are accessible from the start (zero pages until written); records, stamps
+// and metadata memory are committed as SuperSlabs are begun and heaps are made. Whatever is not
+// committed is PROT_NONE, the guards for ever.
+//
+// Size: what was asked for, else ARENA_SIZE_MAX; halved until the kernel agrees. Under RLIMIT_AS
+// seven eighths of what is left, so that the program can still map stacks and libraries.
+
+#include "arena.h"
+
+#include <seam/os.h>
+#include <seam/sanitizer.h>
+
+struct arena hak_arena;
+
+// A table that grows with the SuperSlabs begun. Guarded by the lock of superslab.c.
+struct growing {
+    char *base;
+    size_t superslab_bytes; // of the table, per SuperSlab
+    size_t committed;
+};
+static struct growing records, stamps;
+static struct own_u64 metadata_bytes;
+
+struct tables {
+    size_t tags, masks, records, stamps, meta, total; // offsets and length, bytes
+    size_t tags_bytes, masks_bytes, meta_bytes;
+};
+
+static struct tables lay_out(size_t arena_bytes)
+{
+    size_t page = os_page_size();
+    size_t guard = round_up(GUARD_SIZE, page);
+    size_t units = arena_bytes >> UNIT_SHIFT;
+    size_t superslabs = arena_bytes >> SUPERSLAB_SHIFT;
+    size_t hint_words = superslabs / 64 + 1;
+    struct tables t;
+    t.tags_bytes = round_up(units, page);
+    t.masks_bytes = round_up((superslabs + 2 * hint_words) * sizeof(uint64_t), page);
+    t.meta_bytes = round_up(max_size(META_SIZE_MIN, arena_bytes >> META_ARENA_SHIFT), page);
+    t.tags = guard;
+    t.masks = t.tags + t.tags_bytes + guard;
+    t.records = t.masks + t.masks_bytes + guard;
+    t.stamps = t.records + round_up(units * RECORD_SIZE, page) + guard;
+    t.meta = t.stamps + round_up(units * sizeof(struct atomic_u32), page) + guard;
+    t.total = t.meta + t.meta_bytes + guard;
+    return t;
+}
+
+static bool reserve(size_t arena_bytes)
+{
+    struct tables t = lay_out(arena_bytes);
+    char *tables = os_reserve(t.total, os_page_size());
+    if (tables == NULL)
+        return false;
+    char *base = os_reserve(arena_bytes, SUPERSLAB_SIZE);
+    if (base == NULL || !os_commit(tables + t.tags, t.tags_bytes) ||
+        !os_commit(tables + t.masks, t.masks_bytes)) {
+        if (base != NULL)
+            os_release(base, arena_bytes);
+        os_release(tables, t.total);
+        return false;
+    }
+    uint32_t superslabs = (uint32_t)(arena_bytes >> SUPERSLAB_SHIFT);
+    struct atomic_u64 *masks = (struct atomic_u64 *)(tables + t.masks);
+    hak_arena = (struct arena){
+        .base = base,
+        .bytes = arena_bytes,
+        .tags = (struct atomic_u8 *)(tables + t.tags),
+        .records = tables + t.records,
+        .stamps = (struct atomic_u32 *)(tables + t.stamps),
+        .masks = masks,
+        .free_hints = masks + superslabs,
+        .empty_hints = masks + superslabs + superslabs / 64 + 1,
+        .meta = tables + t.meta,
+        .meta_bytes = t.meta_bytes,
+        .superslabs = superslabs,
+    };
+    records = (struct growing){ tables + t.records, SUPERSLAB_UNITS * RECORD_SIZE, 0 };
+    stamps = (struct growing){ tables + t.stamps, SUPERSLAB_UNITS * sizeof(struct atomic_u32), 0 };
+    own_store(&metadata_bytes, t.masks_bytes + t.tags_bytes);
+    return true;
+}
+
+bool hak_arena_start(size_t bytes_max)
+{
+    if (os_page_size() > UNIT_SIZE)
+        return false;
+    size_t bytes = bytes_max != 0 ? min_size(bytes_max, ARENA_SIZE_MAX) : ARENA_SIZE_MAX;
+    bytes = min_size(bytes, SANITIZER_ARENA_MAX);
+    size_t left = hak_os_address_space_left();
+    if (left != SIZE_MAX)
+        bytes = min_size(bytes, left / 8 * 7);
+    for (; bytes >= ARENA_SIZE_MIN; bytes /= 2)
+        if (reserve(round_down(bytes, SUPERSLAB_SIZE)))
+            return true;
+    return false;
+}
+
+static bool grow(struct growing *table, uint32_t superslabs)
+{
+    size_t end = round_up(superslabs * table->superslab_bytes, os_page_size());
+    if (end <= table->committed)
+        return true;
+    size_t bytes = end - table->committed;
+    if (!os_commit(table->base + table->committed, bytes))
+        return false;
+    table->committed = end;
+    own_store(&metadata_bytes, own_load(&metadata_bytes) + bytes);
+    return true;
+}
+
+bool hak_arena_commit(uint32_t first, uint32_t count)
+{
+    // A table that has grown already when the next step fails is only ahead of its use.
+    return grow(&records, first + count) && grow(&stamps, first + count) &&
+           os_commit(hak_arena.base + (size_t)first * SUPERSLAB_SIZE,
+                     (size_t)count * SUPERSLAB_SIZE);
+}
+
+size_t hak_arena_metadata_bytes(void)
+{
+    return own_load(&metadata_bytes);
+}
+
+void hak_set_tags(uint32_t unit, uint32_t units, unsigned tag)
+{
+    for (uint32_t i = 0; i < units; i++)
+        store_relaxed(ARENA_TAG_WRITE, &hak_arena.tags[unit + i], (uint8_t)tag);
+}

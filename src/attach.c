@@ -1,0 +1,232 @@
+// attach.c: set-up, the fork gate, borrowing and returning of heaps.
+//
+// A thread's life:   no heap --first call--> heap --exit handler--> late --end
+//
+// Its thread-local word points to hak_no_heap, a heap of its own, or hak_late_heap. After the exit
+// handler ran, destructors of other libraries may still call malloc and free, in any order and as
+// often as they like: a late thread borrows a heap for each single slow path and returns it at
+// once, so nothing depends on a further exit handler and no heap is lost.
+//
+// The gate. `inside` of a thread's heap is 1 while it is on a slow path; threads without a heap of
+// their own (attaching, late, leaving) are counted in `gate.guests`. A fork sets `gate.closed`, then
+// waits until all are out; one that enters sets its mark, then looks at `closed`. Both sides store,
+// then load the other's cell, all four sequentially consistent, so at least one sees the other
+// (Dekker): either the thread steps back and waits, or the fork waits for it. `closed` holds the
+// identity of the forking thread, which itself may pass: other libraries' fork handlers allocate.
+// Hit paths pass no gate: a magazine's top is one word, and what the child inherits of it is a
+// prefix of its owner's stores.
+
+#include "attach.h"
+
+#include <seam/lock.h>
+#include <seam/os.h>
+#include <seam/thread.h>
+#include <seam/tls.h>
+
+#include "foreign.h"
+#include "heaps.h"
+#include "large.h"
+#include "mapped.h"
+#include "meta.h"
+#include "options.h"
+
+enum { HOOKS_NONE, HOOKS_BUSY, HOOKS_SET };
+
+static struct {
+    ON_OWN_LINE struct atomic_ptr closed; // identity of the thread that forks, or NULL
+    ON_OWN_LINE struct atomic_u32 guests; // threads inside without a heap of their own
+} gate;
+
+static struct {
+    struct lock lock;          // serialises set-up; before any other lock
+    struct atomic_u32 started; // 1: everything below this file is set up
+    struct atomic_u32 hooks;   // exit and fork hooks: HOOKS_*
+} process = { .lock = LOCK_INIT(RANK_START) };
+
+bool hak_started(void)
+{
+    return load_acquire(STARTED_READ, &process.started) != 0; // pairs with STARTED_WRITE
+}
+
+static bool start(void)
+{
+    if (hak_started())
+        return true;
+    lock_acquire(&process.lock);
+    bool ok = load_relaxed(STARTED_AGAIN, &process.started) != 0;
+    if (!ok) {
+        hak_options_read();
+        hak_classes_start((size_t)hak_options.cache_kib << 10);
+        ok = hak_arena_start((size_t)hak_options.arena_mib << 20);
+        if (ok) {
+            hak_meta_start();
+            hak_superslabs_start();
+            hak_pool_start();
+            hak_large_start();
+            hak_mapped_start();
+            hak_heaps_start();
+            store_release(STARTED_WRITE, &process.started, 1); // all of the above
+        }
+    }
+    lock_release(&process.lock);
+    return ok;
+}
+
+// Registers the process's hooks once. Runs with a heap and outside of the gate, because the C
+// library may allocate meanwhile.
+static void set_hooks(void)
+{
+    uint32_t hooks = HOOKS_NONE;
+    if (load_acquire(HOOKS_READ, &process.hooks) == HOOKS_SET)
+        return;
+    if (cas_strong_acq_rel(HOOKS_CLAIM, &process.hooks, &hooks, HOOKS_BUSY)) {
+        hak_thread_start(hak_on_thread_exit, hak_before_fork, hak_after_fork_parent,
+                         hak_after_fork_child);
+        store_release(HOOKS_WRITE, &process.hooks, HOOKS_SET); // the key, to HOOKS_READ
+        return;
+    }
+    while (load_acquire(HOOKS_WAIT, &process.hooks) != HOOKS_SET)
+        thread_yield(); // the first thread of the process is in hak_thread_start
+}
+
+// ---- the gate ----
+
+static bool closed_to_me(void)
+{
+    const void *by = load_seq_cst(GATE_CLOSED, &gate.closed); // Dekker, with FORK_CLOSE
+    return unlikely(by != NULL) && by != tls_self();
+}
+
+static void wait_until_open(void)
+{
+    while (load_acquire(GATE_WAIT, &gate.closed) != NULL)
+        thread_yield(); // a fork takes milliseconds and waits for no one who waits here
+}
+
+void hak_enter_as_guest(void)
+{
+    for (;;) {
+        fetch_add_seq_cst(GUEST_ENTER, &gate.guests, 1); // Dekker, with FORK_GUESTS
+        if (!closed_to_me())
+            return;
+        fetch_sub_seq_cst(GUEST_BACK, &gate.guests, 1);
+        wait_until_open();
+    }
+}
+
+void hak_leave_as_guest(void)
+{
+    fetch_sub_seq_cst(GUEST_LEAVE, &gate.guests, 1);
+}
+
+static void enter_with(struct heap *h)
+{
+    for (;;) {
+        exchange_seq_cst(GATE_ENTER, &h->inside, 1); // Dekker, with FORK_INSIDE
+        if (!closed_to_me())
+            return;
+        store_release(GATE_BACK, &h->inside, 0);
+        wait_until_open();
+    }
+}
+
+// ---- attaching ----
+
+static struct heap *borrow(void)
+{
+    return start() ? hak_heaps_borrow() : NULL;
+}
+
+COLD static struct heap *enter_without_heap(struct heap *h)
+{
+    hak_enter_as_guest();
+    struct heap *mine = borrow();
+    if (h == &hak_late_heap) {
+        if (mine != NULL)
+            tls_set_heap(mine);
+        else
+            hak_leave_as_guest();
+        return mine; // a guest until hak_leave
+    }
+    if (mine != NULL)
+        tls_set_heap(mine);
+    hak_leave_as_guest();
+    if (mine == NULL)
+        return NULL;
+    set_hooks();
+    hak_thread_watch_exit();
+    enter_with(mine);
+    return mine;
+}
+
+struct heap *hak_enter(void)
+{
+    struct heap *h = tls_heap();
+    if (unlikely(!hak_heap_is_real(h)))
+        return enter_without_heap(h);
+    enter_with(h);
+    return h;
+}
+
+void hak_leave(struct heap *h)
+{
+    if (likely(load_relaxed(GATE_IS_INSIDE, &h->inside) != 0)) {
+        store_release(GATE_LEAVE, &h->inside, 0); // all that was done, to FORK_INSIDE
+        return;
+    }
+    // A late thread: it came as a guest.
+    tls_set_heap(&hak_late_heap);
+    hak_heaps_return(h);
+    hak_leave_as_guest();
+}
+
+static void give_back(struct heap *becomes)
+{
+    struct heap *h = tls_heap();
+    if (!hak_heap_is_real(h))
+        return;
+    hak_enter_as_guest();
+    tls_set_heap(becomes);
+    hak_heaps_return(h);
+    hak_leave_as_guest();
+}
+
+void hak_detach(void)
+{
+    give_back(&hak_no_heap);
+}
+
+void hak_on_thread_exit(void)
+{
+    give_back(&hak_late_heap);
+}
+
+// ---- fork ----
+
+void hak_before_fork(void)
+{
+    void *expected = NULL;
+    while (!cas_strong_acq_rel(FORK_CLAIM, &gate.closed, &expected, tls_self())) {
+        expected = NULL; // another thread forks: one after the other
+        thread_yield();
+    }
+    store_seq_cst(FORK_CLOSE, &gate.closed, tls_self()); // Dekker, with GATE_CLOSED
+    while (load_seq_cst(FORK_GUESTS, &gate.guests) != 0)
+        thread_yield(); // each slow path is finite, and new ones step back
+    for (uint32_t i = 0; i < hak_heaps_count(); i++)
+        while (load_seq_cst(FORK_INSIDE, &hak_heaps_at(i)->inside) != 0)
+            thread_yield();
+}
+
+void hak_after_fork_parent(void)
+{
+    store_release(FORK_OPEN, &gate.closed, NULL);
+}
+
+void hak_after_fork_child(void)
+{
+    // Threads that stepped back at the moment of the fork left their marks: there are none now.
+    store_relaxed(FORK_GUESTS_RESET, &gate.guests, 0);
+    hak_heaps_after_fork(tls_heap());
+    store_release(FORK_OPEN_CHILD, &gate.closed, NULL);
+}

@@ -1,0 +1,407 @@
+// heap.c: refill and flush, the slow paths between magazines and slabs.
+//
+//   magazine:  slots [NULL| b1 | b2 | b3 |    |    ]      malloc pops b3, free pushes behind it
+//                     ^oldest        top^     limit^
+//   lists:     first[c] -> slab -> slab -> last[c]        slabs of class c that have free bits
+//
+//   place == PLACE_PARTIAL  <=>  in a list of the owner;  a slab without free bits is PLACE_FULL
+//   a block is in at most one of: free bits, remote bits, one magazine, the user's hands
+//
+// Refill: the first slabs of the list, else what the inbox brings, else a slab from the pool.
+// Flush: the oldest half, because the newest are warm in the cache. Blocks are handled in runs of
+// the same slab and word, their bits collected in a register. New slabs with free bits go to the
+// end of the list, so that they collect more before they are taken from; slabs of tracked classes
+// go to its front, because their free blocks are warm while the front slab's may be untouched.
+//
+// An empty slab goes back to the pool at once, unless it is the only one of its class in the list:
+// that one is kept until the purge tick. It is released only with the token (remote.c): if a late
+// notification is on its way it stays, and is released when the drain meets it.
+//
+// Mistakes of the user come out here: a bit that is set already is a double free, an offset that is
+// no multiple of the block size an invalid one.
+
+#include "heap.h"
+
+#include <seam/os.h>
+
+#include "fault.h"
+#include "meta.h"
+
+static void *no_slots[2]; // slot 0: the sentinel; slot 1: limit, never written
+
+#define NO_MAGAZINE { .top = { &no_slots[1] }, .limit = { &no_slots[1] } }
+
+struct heap hak_no_heap = { .magazines = { [0 ... TAG_COUNT - 1] = NO_MAGAZINE } };
+struct heap hak_late_heap = { .magazines = { [0 ... TAG_COUNT - 1] = NO_MAGAZINE } };
+
+void hak_heap_start(struct heap *h)
+{
+    for (unsigned i = 0; i < TAG_COUNT; i++)
+        h->magazines[i] = (struct magazine)NO_MAGAZINE;
+    for (size_t i = 0; i <= TABLE_SIZE_MAX / 16; i++)
+        h->class_offset[i] = (uint16_t)(hak_class_of(i * 16) * sizeof(struct magazine));
+}
+
+// ---- magazines ----
+
+// Gives the magazine more slots, up to the class's limit. False: it stays as it is.
+static bool grow(struct magazine *m, unsigned class_index)
+{
+    uint32_t most = hak_classes[class_index].cache_max;
+    uint32_t wanted = m->slots == NULL ? MAGAZINE_BLOCKS_START
+                                       : ((m->capacity + 1) << MAGAZINE_GROWTH_SHIFT) - 1;
+    uint32_t capacity = wanted < most ? wanted : most;
+    if (capacity <= m->capacity)
+        return false;
+    void **slots = hak_meta_alloc((capacity + 1) * sizeof(void *));
+    if (slots == NULL)
+        return false;
+    uint32_t count = hak_magazine_count(m);
+    if (m->slots != NULL) {
+        __builtin_memcpy(slots, m->slots, (count + 1) * sizeof(void *));
+        hak_meta_free(m->slots, (m->capacity + 1) * sizeof(void *));
+    }
+    m->slots = slots;
+    m->capacity = capacity;
+    own_store(&m->top, slots + 1 + count);
+    own_store(&m->limit, slots + 1 + capacity);
+    return true;
+}
+
+bool hak_heap_grow(struct heap *h, unsigned class_index)
+{
+    struct magazine *m = &h->magazines[class_index];
+    return grow(m, class_index) || m->slots != NULL;
+}
+
+// ---- lists of slabs with free blocks ----
+
+static void link_last(struct heap *h, unsigned class_index, struct slab *s)
+{
+    s->place = PLACE_PARTIAL;
+    s->next = NULL;
+    s->prev = h->last[class_index];
+    if (s->prev != NULL)
+        s->prev->next = s;
+    else
+        h->first[class_index] = s;
+    h->last[class_index] = s;
+}
+
+static void link_first(struct heap *h, unsigned class_index, struct slab *s)
+{
+    s->place = PLACE_PARTIAL;
+    s->prev = NULL;
+    s->next = h->first[class_index];
+    if (s->next != NULL)
+        s->next->prev = s;
+    else
+        h->last[class_index] = s;
+    h->first[class_index] = s;
+}
+
+static void unlink_slab(struct heap *h, unsigned class_index, struct slab *s)
+{
+    if (s->prev != NULL)
+        s->prev->next = s->next;
+    else
+        h->first[class_index] = s->next;
+    if (s->next != NULL)
+        s->next->prev = s->prev;
+    else
+        h->last[class_index] = s->prev;
+    s->place = PLACE_FULL;
+    s->next = s->prev = NULL;
+    if (h->kept[class_index] == s)
+        h->kept[class_index] = NULL;
+}
+
+static bool is_tracked(unsigned class_index)
+{
+    return hak_class_bytes(class_index) >= ZERO_TRACKED_MIN;
+}
+
+// Gives an empty slab of mine back to the pool, unless a notification of it is on its way.
+static void release(struct heap *h, unsigned class_index, struct slab *s)
+{
+    if (!hak_remote_try_hold(s))
+        return;
+    unlink_slab(h, class_index, s);
+    uint32_t units = own_load(&s->units);
+    hak_slab_end(s);
+    hak_pool_release(hak_slab_unit(s), units, os_clock_ms());
+    hak_count(&h->counters.released, 1);
+}
+
+// Puts a slab of mine, which has just received free bits, where it belongs now.
+static void place(struct heap *h, struct slab *s)
+{
+    unsigned class_index = own_load(&s->class_index);
+    if (s->place == PLACE_FULL && own_load(&s->free_blocks) != 0) {
+        if (is_tracked(class_index))
+            link_first(h, class_index, s);
+        else
+            link_last(h, class_index, s);
+    }
+    if (!hak_slab_is_empty(s))
+        return;
+    bool only_one = h->first[class_index] == s && h->last[class_index] == s;
+    if (only_one && hak_class_bytes(class_index) <= UNIT_SIZE / 2)
+        h->kept[class_index] = s;
+    else
+        release(h, class_index, s);
+}
+
+void hak_heap_release_kept(struct heap *h)
+{
+    for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
+        struct slab *s = h->kept[c];
+        if (s == NULL)
+            continue;
+        h->kept[c] = NULL;
+        if (hak_slab_is_empty(s))
+            release(h, c, s);
+    }
+}
+
+uint32_t hak_heap_drain(struct heap *h)
+{
+    uint32_t count = 0;
+    struct slab *next;
+    for (struct slab *s = hak_remote_take_all(&h->inbox); s != NULL; s = next) {
+        count += hak_remote_settle(s, &next);
+        place(h, s);
+    }
+    hak_count(&h->counters.drains, 1);
+    hak_count(&h->counters.remote_drained, count);
+    return count;
+}
+
+// ---- refill ----
+
+// A slab of the class with free blocks, or NULL.
+static struct slab *find_slab(struct heap *h, unsigned class_index, enum pool_effort effort)
+{
+    if (h->first[class_index] != NULL)
+        return h->first[class_index];
+    if (hak_heap_drain(h) != 0 && h->first[class_index] != NULL)
+        return h->first[class_index];
+    const struct size_class *c = &hak_classes[class_index];
+    struct run r;
+    enum pool_stage stage = hak_pool_acquire(c->units, c->units_min, 1, effort, &r);
+    if (stage == POOL_NONE)
+        return NULL;
+    struct slab *s = hak_slab_at(r.unit);
+    hak_slab_begin(s, class_index, r.units, r.warm == 0);
+    hak_remote_begin(s, &h->inbox);
+    link_first(h, class_index, s);
+    hak_count(&h->counters.stage[stage], 1);
+    return s;
+}
+
+static void unlink_if_full(struct heap *h, unsigned class_index, struct slab *s)
+{
+    if (own_load(&s->free_blocks) == 0)
+        unlink_slab(h, class_index, s);
+}
+
+// As hak_heap_refill for classes whose fresh blocks are handed out one by one, so that a magazine
+// holds only blocks that were used before.
+static void *refill_tracked(struct heap *h, unsigned class_index, enum pool_effort effort,
+                            bool *zero)
+{
+    struct slab *s = find_slab(h, class_index, effort);
+    if (s == NULL)
+        return NULL;
+    struct magazine *m = &h->magazines[class_index];
+    uint32_t count = hak_slab_take_touched(s, m->slots + 1, (m->capacity + 1) / 2);
+    void *p;
+    if (count != 0) {
+        p = m->slots[count];
+        own_store(&m->top, m->slots + count);
+        hak_count(&h->counters.refilled[class_index], count);
+    } else {
+        p = hak_slab_take_untouched(s);
+        *zero = true;
+        hak_count(&h->counters.refilled[class_index], 1);
+    }
+    unlink_if_full(h, class_index, s);
+    return p;
+}
+
+void *hak_heap_refill(struct heap *h, unsigned class_index, enum pool_effort effort, bool *zero)
+{
+    struct magazine *m = &h->magazines[class_index];
+    *zero = false;
+    hak_count(&h->counters.refills, 1);
+    if (is_tracked(class_index))
+        return refill_tracked(h, class_index, effort, zero);
+    uint32_t want = (m->capacity + 1) / 2;
+    uint32_t count = 0;
+    for (unsigned slabs = 0; slabs < REFILL_SLABS_MAX && count < want; slabs++) {
+        // Only the first is worth a new slab.
+        struct slab *s = count == 0 ? find_slab(h, class_index, effort) : h->first[class_index];
+        if (s == NULL)
+            break;
+        count += hak_slab_take(s, m->slots + 1 + count, want - count);
+        unlink_if_full(h, class_index, s);
+    }
+    if (count == 0)
+        return NULL;
+    hak_count(&h->counters.refilled[class_index], count);
+    own_store(&m->top, m->slots + count);
+    return m->slots[count];
+}
+
+// ---- flush ----
+
+// Blocks of one word of one slab, on their way from a magazine.
+struct batch {
+    struct slab *slab;
+    bool own;
+    unsigned word;
+    uint64_t bits;
+};
+
+static void emit(struct heap *h, const struct batch *b)
+{
+    struct slab *s = b->slab;
+    uint64_t twice;
+    if (b->own) {
+        twice = hak_slab_give(s, b->word, b->bits);
+    } else {
+        twice = hak_remote_mark(s, b->word, b->bits);
+        hak_count(&h->counters.remote_freed, (uint64_t)__builtin_popcountll(b->bits));
+    }
+    if (unlikely(twice != 0)) {
+        unsigned class_index = own_load(&s->class_index);
+        size_t index = b->word * 64 + lowest_bit(twice);
+        hak_fault(FAULT_DOUBLE_FREE, hak_slab_base(s) + index * hak_class_bytes(class_index),
+                  class_index);
+    }
+}
+
+static void finish_slab(struct heap *h, const struct batch *b)
+{
+    if (b->own)
+        place(h, b->slab);
+    else
+        hak_remote_notify(b->slab);
+}
+
+// Checks what the user freed and adds it to the batch, which is emitted when it is complete.
+static void add_block(struct heap *h, struct batch *b, unsigned class_index, const void *p)
+{
+    struct slab *s = hak_slab_of_unit(hak_unit_of(p));
+    if (unlikely(own_load(&s->class_index) != class_index || own_load(&s->state) != SLAB_ACTIVE))
+        hak_fault(FAULT_CORRUPT_RECORD, p, class_index);
+    uint32_t index = hak_slab_index(s, p);
+    if (unlikely(index == UINT32_MAX))
+        hak_fault(FAULT_INTERIOR_FREE, p, class_index);
+    if (unlikely(index >= own_load(&s->handed)))
+        hak_fault(FAULT_NEVER_ALLOCATED, p, class_index);
+    unsigned word = index / 64;
+    uint64_t bit = (uint64_t)1 << index % 64;
+    if (s != b->slab || word != b->word) {
+        if (b->slab != NULL)
+            emit(h, b);
+        if (b->slab != NULL && s != b->slab)
+            finish_slab(h, b);
+        if (s != b->slab)
+            b->own = hak_remote_is_owner(s, &h->inbox);
+        b->slab = s;
+        b->word = word;
+        b->bits = 0;
+    }
+    if (unlikely((b->bits & bit) != 0))
+        hak_fault(FAULT_DOUBLE_FREE, p, class_index);
+    b->bits |= bit;
+}
+
+// Gives the `count` oldest blocks of the magazine to their slabs.
+static void flush(struct heap *h, unsigned class_index, uint32_t count)
+{
+    struct magazine *m = &h->magazines[class_index];
+    uint32_t held = hak_magazine_count(m);
+    struct batch b = { .slab = NULL };
+    for (uint32_t i = 1; i <= count; i++)
+        add_block(h, &b, class_index, m->slots[i]);
+    if (b.slab != NULL) {
+        emit(h, &b);
+        finish_slab(h, &b);
+    }
+    __builtin_memmove(m->slots + 1, m->slots + 1 + count, (held - count) * sizeof(void *));
+    own_store(&m->top, m->slots + 1 + held - count);
+    hak_count(&h->counters.flushes, 1);
+    hak_count(&h->counters.flushed[class_index], count);
+}
+
+bool hak_heap_make_room(struct heap *h, unsigned class_index)
+{
+    struct magazine *m = &h->magazines[class_index];
+    if (grow(m, class_index))
+        return true;
+    if (m->slots == NULL)
+        return false;
+    flush(h, class_index, (m->capacity + 1) / 2);
+    return true;
+}
+
+void hak_heap_free_one(struct heap *h, unsigned class_index, const void *p)
+{
+    struct batch b = { .slab = NULL };
+    add_block(h, &b, class_index, p);
+    emit(h, &b);
+    finish_slab(h, &b);
+}
+
+void hak_heap_flush_all(struct heap *h)
+{
+    for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
+        uint32_t count = hak_magazine_count(&h->magazines[c]);
+        if (count != 0)
+            flush(h, c, count);
+    }
+    hak_heap_drain(h);
+    hak_heap_release_kept(h);
+}
+
+// ---- sweeping ----
+
+unsigned hak_heap_adopt(struct heap *to, struct heap *from, unsigned class_index,
+                        unsigned slabs_max)
+{
+    unsigned adopted = 0;
+    struct slab *next;
+    for (struct slab *s = from->first[class_index]; s != NULL && adopted < slabs_max; s = next) {
+        next = s->next;
+        if (!hak_remote_try_hold(s))
+            continue;
+        unlink_slab(from, class_index, s);
+        hak_count(&to->counters.remote_drained, hak_remote_adopt(s, &to->inbox));
+        link_last(to, class_index, s);
+        adopted++;
+    }
+    hak_count(&to->counters.adopted, adopted);
+    return adopted;
+}
+
+bool hak_heap_ok(const struct heap *h)
+{
+    for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
+        const struct magazine *m = &h->magazines[c];
+        if (m->slots != NULL &&
+            (m->slots[0] != NULL || hak_magazine_count(m) > m->capacity ||
+             (void **)own_load(&m->limit) != m->slots + 1 + m->capacity))
+            return false;
+        const struct slab *previous = NULL;
+        for (const struct slab *s = h->first[c]; s != NULL; previous = s, s = s->next)
+            if (s->prev != previous || s->place != PLACE_PARTIAL ||
+                own_load(&s->class_index) != c || own_load(&s->free_blocks) == 0 ||
+                !hak_remote_is_owner(s, &h->inbox))
+                return false;
+        if (h->last[c] != previous)
+            return false;
+    }
+    return true;
+}

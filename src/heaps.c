@@ -1,0 +1,152 @@
+// heaps.c: the table of heaps and the stack of idle ones.
+//
+//   table:  [h0|h1|h2| ... ]   grows, never shrinks         state: BUSY -> IDLE -> BUSY
+//   idle:   h2 -> h0           under the lock                       IDLE -> SWEPT -> IDLE
+//
+// A heap is on the idle stack from the moment its thread returned it until a thread borrows it;
+// a sweeper claims it by its state alone and leaves it on the stack. Whoever turned the state from
+// IDLE to something else owns the heap until it turns it back: the turn back releases, the turn
+// away acquires everything that the heap's last owner did.
+//
+// A borrower that meets a heap that is being swept takes the next one or makes a new one: it never
+// waits for another thread.
+
+#include "heaps.h"
+
+#include <seam/lock.h>
+
+#include "meta.h"
+
+static struct {
+    struct lock lock;        // rank RANK_HEAPS: guards `idle`, growth of the table
+    struct heap *idle;       // stack, linked by next_idle
+    struct atomic_u32 count; // heaps in the table
+    struct atomic_u32 idle_count;
+    struct atomic_u32 rotor; // next heap to sweep
+    struct atomic_ptr table[HEAPS_MAX];
+} heaps = { .lock = LOCK_INIT(RANK_HEAPS) };
+
+void hak_heaps_start(void)
+{
+    heaps.idle = NULL;
+    init_cell(&heaps.count, 0);
+    init_cell(&heaps.idle_count, 0);
+    init_cell(&heaps.rotor, 0);
+}
+
+uint32_t hak_heaps_count(void)
+{
+    return load_acquire(HEAPS_COUNT, &heaps.count); // pairs with HEAPS_ADD
+}
+
+uint32_t hak_heaps_idle(void)
+{
+    return load_relaxed(HEAPS_IDLE_COUNT, &heaps.idle_count);
+}
+
+struct heap *hak_heaps_at(uint32_t index)
+{
+    return load_relaxed(HEAPS_TABLE_READ, &heaps.table[index]);
+}
+
+// Takes the first idle heap that is not being swept off the stack. Caller holds the lock.
+static struct heap *take_idle(void)
+{
+    struct heap *previous = NULL;
+    for (struct heap *h = heaps.idle; h != NULL; previous = h, h = h->next_idle) {
+        uint32_t expected = HEAP_IDLE;
+        // Acquire: all that the last owner did, pairs with HEAP_RETURN and SWEEP_DONE.
+        if (!cas_strong_acquire(HEAP_BORROW, &h->state, &expected, HEAP_BUSY))
+            continue;
+        if (previous != NULL)
+            previous->next_idle = h->next_idle;
+        else
+            heaps.idle = h->next_idle;
+        fetch_add_relaxed(HEAPS_IDLE_MINUS, &heaps.idle_count, (uint32_t)-1);
+        return h;
+    }
+    return NULL;
+}
+
+// Caller holds the lock.
+static struct heap *make(void)
+{
+    uint32_t count = load_relaxed(HEAPS_COUNT_MAKE, &heaps.count);
+    struct heap *h = count < HEAPS_MAX ? hak_meta_alloc(sizeof(struct heap)) : NULL;
+    if (h == NULL)
+        return NULL;
+    hak_heap_start(h);
+    store_relaxed(HEAPS_TABLE_WRITE, &heaps.table[count], h);
+    store_release(HEAPS_ADD, &heaps.count, count + 1); // the heap and its entry
+    return h;
+}
+
+struct heap *hak_heaps_borrow(void)
+{
+    lock_acquire(&heaps.lock);
+    struct heap *h = take_idle();
+    if (h == NULL)
+        h = make();
+    lock_release(&heaps.lock);
+    return h;
+}
+
+// Caller owns the heap.
+static void push_idle(struct heap *h)
+{
+    lock_acquire(&heaps.lock);
+    h->next_idle = heaps.idle;
+    heaps.idle = h;
+    fetch_add_relaxed(HEAPS_IDLE_PLUS, &heaps.idle_count, 1);
+    store_release(HEAP_RETURN, &h->state, HEAP_IDLE); // to the next borrower or sweeper
+    lock_release(&heaps.lock);
+}
+
+void hak_heaps_return(struct heap *h)
+{
+    hak_heap_flush_all(h);
+    push_idle(h);
+}
+
+// Works on one idle heap that the caller claimed. Returns whether it gained anything.
+static bool sweep_one(struct heap *mine, struct heap *idle, unsigned class_index)
+{
+    uint64_t released = own_load(&idle->counters.released);
+    hak_heap_flush_all(idle); // magazines are empty but for a heap whose thread a fork took away
+    bool gained = own_load(&idle->counters.released) != released;
+    if (class_index != TAG_NONE)
+        gained |= hak_heap_adopt(mine, idle, class_index, REFILL_SLABS_MAX) != 0;
+    hak_count(&mine->counters.sweeps, 1);
+    return gained;
+}
+
+bool hak_heaps_sweep(struct heap *mine, unsigned class_index, uint32_t heaps_max)
+{
+    bool gained = false;
+    uint32_t count = hak_heaps_count();
+    uint32_t looked_at = 0;
+    if (hak_heaps_idle() == 0)
+        return false;
+    for (uint32_t swept = 0; swept < heaps_max && looked_at < count; looked_at++) {
+        uint32_t at = fetch_add_relaxed(SWEEP_ROTOR, &heaps.rotor, 1) % count;
+        struct heap *h = hak_heaps_at(at);
+        uint32_t expected = HEAP_IDLE;
+        if (load_relaxed(SWEEP_PEEK, &h->state) != HEAP_IDLE ||
+            !cas_strong_acquire(SWEEP_CLAIM, &h->state, &expected, HEAP_SWEPT)) // as HEAP_BORROW
+            continue;
+        gained |= sweep_one(mine, h, class_index);
+        store_release(SWEEP_DONE, &h->state, HEAP_IDLE); // to the next borrower or sweeper
+        swept++;
+    }
+    return gained;
+}
+
+void hak_heaps_after_fork(const struct heap *mine)
+{
+    for (uint32_t i = 0, count = hak_heaps_count(); i < count; i++) {
+        struct heap *h = hak_heaps_at(i);
+        store_relaxed(FORK_INSIDE_RESET, &h->inside, 0);
+        if (h != mine && load_relaxed(FORK_STATE, &h->state) == HEAP_BUSY)
+            push_idle(h);
+    }
+}

@@ -1,0 +1,30 @@
+// heaps.h: all heaps of the process: made, borrowed, given back, swept. They never die.
+//
+// Any thread, inside of the fork gate (attach.h).
+#ifndef HAK_HEAPS_H
+#define HAK_HEAPS_H
+
+#include "heap.h"
+
+// A heap for the calling thread: an idle one, else a new one. NULL when metadata memory is
+// exhausted or HEAPS_MAX are busy.
+struct heap *hak_heaps_borrow(void);
+
+// Gives the caller's heap back: flushed, drained, empty slabs released; its other slabs stay with it.
+void hak_heaps_return(struct heap *h);
+
+// Claims up to `heaps_max` idle heaps in turn, drains them and releases what is empty; with a class
+// (not TAG_NONE) takes over slabs of it that have free blocks. Returns whether anything came of it.
+bool hak_heaps_sweep(struct heap *mine, unsigned class_index, uint32_t heaps_max);
+
+// In the child of a fork: the heaps of all other threads become idle.
+void hak_heaps_after_fork(const struct heap *mine);
+
+// Heaps made so far, and of them idle. Heap `index` below the count.
+uint32_t hak_heaps_count(void);
+uint32_t hak_heaps_idle(void);
+struct heap *hak_heaps_at(uint32_t index);
+
+void hak_heaps_start(void);
+
+#endif

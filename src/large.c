@@ -1,0 +1,191 @@
+// large.c: blocks that are runs of units.
+//
+//   large:  |u|u|u|u|u|            anywhere in one SuperSlab
+//   huge:   |SuperSlab|SuperSlab|u|u|      the last SuperSlab's other units stay with the pool
+//
+//   bytes <= units * UNIT_SIZE;  bytes > (units - 1) * UNIT_SIZE unless aligned beyond the classes
+//   live == 1 from hand-out to free: the exchange to 0 decides which of two racing frees is told
+//
+// Only the record of the first unit is written, and the tags of all: a huge block does not touch
+// the records of its inner units. The block's holder owns the record's fields.
+
+#include "large.h"
+
+#include <seam/os.h>
+#include <seam/sanitizer.h>
+
+#include "pool.h"
+
+static struct {
+    struct atomic_u64 large, huge, units; // live now
+} counts;
+
+void hak_large_start(void)
+{
+    init_cell(&counts.large, 0);
+    init_cell(&counts.huge, 0);
+    init_cell(&counts.units, 0);
+}
+
+size_t hak_large_usable(size_t n)
+{
+    return round_up(n, os_page_size());
+}
+
+static uint32_t units_for(size_t n)
+{
+    return (uint32_t)(round_up(max_size(n, 1), UNIT_SIZE) >> UNIT_SHIFT);
+}
+
+static void *hand_out(const struct run *r, enum slab_state state, size_t n)
+{
+    struct slab *s = hak_slab_at(r->unit);
+    void *p = hak_unit_base(r->unit);
+    hak_slab_begin_block(s, state, r->units, hak_large_usable(n));
+    store_relaxed(LARGE_LIVE, &s->live, 1); // the user passes the pointer on with an order of its own
+    if (state == SLAB_LARGE)
+        fetch_add_relaxed(LARGE_COUNT, &counts.large, 1);
+    else
+        fetch_add_relaxed(HUGE_COUNT, &counts.huge, 1);
+    fetch_add_relaxed(LARGE_UNITS, &counts.units, r->units);
+    sanitize_take(p, n, r->units * UNIT_SIZE);
+    return p;
+}
+
+void *hak_large_alloc(size_t n, size_t align, bool zero)
+{
+    uint32_t units = units_for(n);
+    unsigned align_units = (unsigned)max_size(align >> UNIT_SHIFT, 1);
+    struct run r;
+    if (align_units > SUPERSLAB_UNITS ||
+        hak_pool_acquire(units, units, align_units, POOL_EXHAUSTIVE, &r) == POOL_NONE)
+        return NULL;
+    if (zero)
+        hak_pool_zero_warm(&r);
+    return hand_out(&r, SLAB_LARGE, n);
+}
+
+void *hak_huge_alloc(size_t n, size_t align, bool zero)
+{
+    struct run r;
+    if (n > hak_arena.bytes)
+        return NULL;
+    if (hak_pool_acquire_huge(units_for(n), align, zero, &r) == POOL_NONE)
+        return NULL;
+    return hand_out(&r, SLAB_HUGE, n);
+}
+
+struct slab *hak_large_record(const void *p)
+{
+    struct slab *s = hak_slab_at(hak_unit_of(p));
+    uint32_t state = own_load(&s->state);
+    bool is_start = p == hak_slab_base(s) && (state == SLAB_LARGE || state == SLAB_HUGE);
+    return is_start ? s : NULL;
+}
+
+bool hak_large_free(struct slab *s)
+{
+    // Acquire and release: the winner sees what other threads did to the block before.
+    if (exchange_acq_rel(LARGE_FREE, &s->live, 0) != 1)
+        return false;
+    uint32_t unit = hak_slab_unit(s);
+    uint32_t units = own_load(&s->units);
+    if (own_load(&s->state) == SLAB_LARGE)
+        fetch_add_relaxed(LARGE_UNCOUNT, &counts.large, (uint64_t)-1);
+    else
+        fetch_add_relaxed(HUGE_UNCOUNT, &counts.huge, (uint64_t)-1);
+    fetch_add_relaxed(LARGE_UNITS_MINUS, &counts.units, -(uint64_t)units);
+    sanitize_give(hak_slab_base(s), units * UNIT_SIZE);
+    hak_slab_end(s);
+    hak_pool_release_huge(unit, units, true, os_clock_ms());
+    return true;
+}
+
+// Gives the units from `keep` on back to the pool.
+static void give_tail(struct slab *s, uint32_t keep)
+{
+    uint32_t unit = hak_slab_unit(s);
+    uint32_t units = own_load(&s->units);
+    own_store(&s->units, keep);
+    hak_set_tags(unit + keep, units - keep, TAG_NONE);
+    fetch_add_relaxed(LARGE_UNITS_TAIL, &counts.units, -(uint64_t)(units - keep));
+    sanitize_own(hak_unit_base(unit + keep), (units - keep) * UNIT_SIZE);
+    hak_pool_release_huge(unit + keep, units - keep, true, os_clock_ms());
+}
+
+static bool extend(struct slab *s, uint32_t units)
+{
+    uint32_t unit = hak_slab_unit(s);
+    uint32_t have = own_load(&s->units);
+    bool large = own_load(&s->state) == SLAB_LARGE;
+    if (large && unit % SUPERSLAB_UNITS + units > SUPERSLAB_UNITS)
+        return false;
+    if (unit + (size_t)units > (size_t)hak_arena.superslabs * SUPERSLAB_UNITS ||
+        !hak_pool_extend(unit + have, units - have))
+        return false;
+    hak_set_tags(unit + have, units - have, large ? TAG_LARGE : TAG_HUGE);
+    own_store(&s->units, units);
+    fetch_add_relaxed(LARGE_UNITS_PLUS, &counts.units, units - have);
+    return true;
+}
+
+bool hak_large_resize(struct slab *s, size_t n)
+{
+    if (n > hak_arena.bytes)
+        return false;
+    bool large = own_load(&s->state) == SLAB_LARGE;
+    // A block keeps its tier, so that sizes and tags agree.
+    if (large ? n > LARGE_SIZE_MAX : n <= LARGE_SIZE_MAX)
+        return false;
+    uint32_t units = units_for(n);
+    uint32_t have = own_load(&s->units);
+    if (units > have && !extend(s, units))
+        return false;
+    if (units < have)
+        give_tail(s, units);
+    own_store(&s->bytes, hak_large_usable(n));
+    sanitize_take_more(hak_slab_base(s), n, units * UNIT_SIZE);
+    return true;
+}
+
+void *hak_huge_move(struct slab *s, size_t n)
+{
+    size_t old_bytes = own_load(&s->bytes);
+    if (own_load(&s->state) != SLAB_HUGE || n <= old_bytes)
+        return NULL;
+    void *to = hak_huge_alloc(n, 1, false);
+    if (to == NULL)
+        return NULL;
+    struct slab *target = hak_slab_at(hak_unit_of(to));
+    if (!os_move(to, hak_slab_base(s), old_bytes)) {
+        hak_large_free(target);
+        return NULL;
+    }
+    sanitize_take_more(to, n, own_load(&target->units) * UNIT_SIZE);
+    return to;
+}
+
+struct large_stats hak_large_stats(void)
+{
+    return (struct large_stats){
+        .large = load_relaxed(LARGE_STATS_LARGE, &counts.large),
+        .huge = load_relaxed(LARGE_STATS_HUGE, &counts.huge),
+        .large_bytes = load_relaxed(LARGE_STATS_UNITS, &counts.units) << UNIT_SHIFT,
+    };
+}
+
+bool hak_large_ok(const struct slab *s)
+{
+    uint32_t unit = hak_slab_unit(s);
+    uint32_t units = own_load(&s->units);
+    bool large = own_load(&s->state) == SLAB_LARGE;
+    unsigned tag = large ? TAG_LARGE : TAG_HUGE;
+    if (units == 0 || own_load(&s->bytes) > units * UNIT_SIZE ||
+        (large && unit % SUPERSLAB_UNITS + units > SUPERSLAB_UNITS) ||
+        (!large && unit % SUPERSLAB_UNITS != 0) || load_relaxed(LARGE_OK, &s->live) != 1)
+        return false;
+    for (uint32_t i = 0; i < units; i++)
+        if (hak_tag_of(hak_unit_base(unit + i)) != tag)
+            return false;
+    return true;
+}

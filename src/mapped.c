@@ -1,0 +1,201 @@
+// mapped.c: a hash table of mappings, under one lock.
+//
+//   cells:  [ (base, bytes) | empty | (base, bytes) | ... ]      open addressing, linear probing
+//
+//   2 * (used + removed) <= capacity, so that a probe ends at an empty cell;  base == NULL: empty;
+//   bytes == 0: removed
+//
+// The registry exists for blocks that the arena cannot hold: few and big, so one lock and a system
+// call each are the smaller cost. `live` is read without the lock: zero answers "is it ours?" for
+// foreign pointers; whoever holds a pointer to a block was handed it after `live` counted it.
+
+#include "mapped.h"
+
+#include <seam/lock.h>
+#include <seam/os.h>
+#include <seam/sanitizer.h>
+
+#include "check.h"
+#include "meta.h"
+
+#define CELLS_START 64u
+
+struct cell {
+    void *base;
+    size_t bytes;
+};
+
+static struct {
+    struct lock lock; // rank RANK_REGISTRY: guards all but `live`
+    struct cell *cells;
+    size_t capacity, used, removed; // cells; a power of two, or 0
+    size_t bytes;
+    struct atomic_u64 live;
+} registry = { .lock = LOCK_INIT(RANK_REGISTRY) };
+
+void hak_mapped_start(void)
+{
+    registry.cells = NULL;
+    registry.capacity = registry.used = registry.removed = registry.bytes = 0;
+    init_cell(&registry.live, 0);
+}
+
+static size_t home_of(const void *base, size_t capacity)
+{
+    // Fibonacci hashing (Knuth, The Art of Computer Programming, volume 3, section 6.4).
+    return (size_t)(((uintptr_t)base >> 12) * 0x9e3779b97f4a7c15ull >> 20) & (capacity - 1);
+}
+
+// The cell of `base`, or the first empty one of its probe.
+static struct cell *probe(struct cell *cells, size_t capacity, const void *base)
+{
+    size_t i = home_of(base, capacity);
+    while (cells[i].base != NULL && (cells[i].base != base || cells[i].bytes == 0))
+        i = (i + 1) & (capacity - 1);
+    return &cells[i];
+}
+
+// Caller holds the lock, as for all below.
+static struct cell *find(const void *base)
+{
+    if (registry.capacity == 0)
+        return NULL;
+    struct cell *c = probe(registry.cells, registry.capacity, base);
+    return c->base == NULL ? NULL : c;
+}
+
+static bool make_room(void)
+{
+    if (2 * (registry.used + registry.removed + 1) <= registry.capacity)
+        return true;
+    size_t capacity = CELLS_START;
+    while (capacity < 4 * (registry.used + 1))
+        capacity *= 2;
+    struct cell *cells = hak_meta_alloc(capacity * sizeof(struct cell));
+    if (cells == NULL)
+        return false;
+    for (size_t i = 0; i < registry.capacity; i++)
+        if (registry.cells[i].bytes != 0)
+            *probe(cells, capacity, registry.cells[i].base) = registry.cells[i];
+    if (registry.cells != NULL)
+        hak_meta_free(registry.cells, registry.capacity * sizeof(struct cell));
+    registry.cells = cells;
+    registry.capacity = capacity;
+    registry.removed = 0;
+    return true;
+}
+
+static bool insert(void *base, size_t bytes)
+{
+    if (!make_room())
+        return false;
+    *probe(registry.cells, registry.capacity, base) = (struct cell){ base, bytes };
+    registry.used++;
+    registry.bytes += bytes;
+    return true;
+}
+
+static void take_out(struct cell *c)
+{
+    registry.bytes -= c->bytes;
+    c->bytes = 0;
+    registry.used--;
+    registry.removed++;
+}
+
+void *hak_mapped_alloc(size_t n, size_t align)
+{
+    size_t page = os_page_size();
+    size_t bytes = round_up(n, page);
+    void *p = os_reserve(bytes, max_size(align, page));
+    if (p == NULL)
+        return NULL;
+    bool ok = os_commit(p, bytes);
+    if (ok) {
+        lock_acquire(&registry.lock);
+        ok = insert(p, bytes);
+        lock_release(&registry.lock);
+    }
+    if (!ok) {
+        os_release(p, bytes);
+        return NULL;
+    }
+    fetch_add_relaxed(MAPPED_COUNT, &registry.live, 1);
+    sanitize_take(p, n, bytes);
+    return p;
+}
+
+size_t hak_mapped_usable(const void *p)
+{
+    if (load_relaxed(MAPPED_ANY, &registry.live) == 0)
+        return 0;
+    lock_acquire(&registry.lock);
+    struct cell *c = find(p);
+    size_t bytes = c == NULL ? 0 : c->bytes;
+    lock_release(&registry.lock);
+    return bytes;
+}
+
+bool hak_mapped_free(void *p)
+{
+    if (load_relaxed(MAPPED_ANY_FREE, &registry.live) == 0)
+        return false;
+    lock_acquire(&registry.lock);
+    struct cell *c = find(p);
+    size_t bytes = c == NULL ? 0 : c->bytes;
+    if (c != NULL)
+        take_out(c);
+    lock_release(&registry.lock);
+    if (bytes == 0)
+        return false;
+    fetch_add_relaxed(MAPPED_UNCOUNT, &registry.live, (uint64_t)-1);
+    sanitize_gone(p, bytes);
+    if (!os_release(p, bytes))
+        os_decommit(p, bytes); // the address space is lost, the memory is not
+    return true;
+}
+
+void *hak_mapped_resize(void *p, size_t n)
+{
+    size_t bytes = round_up(n, os_page_size());
+    lock_acquire(&registry.lock);
+    struct cell *c = find(p);
+    // Room first: after the move nothing may fail.
+    void *to = c != NULL && make_room() ? os_extend(p, find(p)->bytes, bytes) : NULL;
+    if (to != NULL) {
+        take_out(find(p));
+        bool ok = insert(to, bytes);
+        HAK_ASSERT(ok);
+        (void)ok;
+    }
+    lock_release(&registry.lock);
+    if (to != NULL)
+        sanitize_take_more(to, n, bytes);
+    return to;
+}
+
+uint64_t hak_mapped_count(void)
+{
+    return load_relaxed(MAPPED_STATS, &registry.live);
+}
+
+size_t hak_mapped_bytes(void)
+{
+    lock_acquire(&registry.lock);
+    size_t bytes = registry.bytes;
+    lock_release(&registry.lock);
+    return bytes;
+}
+
+bool hak_mapped_ok(void)
+{
+    size_t used = 0, removed = 0, bytes = 0;
+    for (size_t i = 0; i < registry.capacity; i++) {
+        const struct cell *c = &registry.cells[i];
+        used += c->bytes != 0;
+        removed += c->base != NULL && c->bytes == 0;
+        bytes += c->bytes;
+    }
+    return used == registry.used && removed == registry.removed && bytes == registry.bytes &&
+           2 * (used + removed) <= registry.capacity + 2 * (registry.capacity == 0);
+}

@@ -1,0 +1,30 @@
+// mapped.h: huge blocks in mappings of their own, for when the arena cannot hold them, and the
+// registry that knows them.
+//
+// Any thread, inside of the fork gate. A pointer outside of the arena costs nothing to recognise as
+// foreign while there is no such block.
+#ifndef HAK_MAPPED_H
+#define HAK_MAPPED_H
+
+#include "base.h"
+
+// NULL if the system or metadata memory refuses. Always zero.
+void *hak_mapped_alloc(size_t n, size_t align);
+
+// Bytes of the mapping that begins at p; 0 if p is none.
+size_t hak_mapped_usable(const void *p);
+
+// Unmaps the block at p. False: p is none (or was freed by someone else just now).
+bool hak_mapped_free(void *p);
+
+// Makes the block n bytes long; it may move. NULL: unchanged.
+void *hak_mapped_resize(void *p, size_t n);
+
+uint64_t hak_mapped_count(void);
+size_t hak_mapped_bytes(void);
+
+bool hak_mapped_ok(void);
+
+void hak_mapped_start(void);
+
+#endif

@@ -1,0 +1,55 @@
+// sizeclass.h: the map between request sizes and size classes.
+//
+// Classes are numbered from CLASS_FIRST: steps of 16 bytes to CLASS_LINEAR_MAX, then four per
+// doubling to CLASS_SIZE_MAX. A class of k * 2^n bytes is 2^n-aligned (to at most UNIT_SIZE), since
+// a slab begins at a unit and its blocks lie at multiples of their size.
+#ifndef HAK_SIZECLASS_H
+#define HAK_SIZECLASS_H
+
+#include "config.h"
+
+struct size_class {
+    uint32_t block_bytes;
+    uint32_t units;      // preferred length of a slab
+    uint32_t units_min;  // shortest slab that holds one block
+    uint32_t cache_max;  // largest magazine, blocks: 2^k - 1
+    uint64_t reciprocal; // ceil(2^40 / block_bytes): see hak_class_index
+};
+
+// Read-only after hak_classes_start. Entry 0 is not a class.
+extern struct size_class hak_classes[CLASS_COUNT + 1] __attribute__((visibility("hidden")));
+
+// Fills the table. `cache_bytes` bounds a magazine. Called once at start.
+void hak_classes_start(size_t cache_bytes);
+
+// The class that serves n bytes, n <= CLASS_SIZE_MAX; n == 0 is served as 1.
+static inline unsigned hak_class_of(size_t n)
+{
+    if (n <= CLASS_LINEAR_MAX)
+        return n == 0 ? 1 : (unsigned)((n + 15) >> 4);
+    unsigned doubling = highest_bit(n - 1); // 2^doubling < n <= 2^(doubling + 1)
+    unsigned quarter = (unsigned)((n - 1) >> (doubling - 2)) - 4;
+    return 9 + (doubling - 7) * CLASSES_PER_DOUBLING + quarter;
+}
+
+// Bytes of a block of the class.
+static inline size_t hak_class_bytes(unsigned class_index)
+{
+    return hak_classes[class_index].block_bytes;
+}
+
+// floor(offset / block_bytes) without a division; offset < SUPERSLAB_SIZE. Exact: the reciprocal is
+// too large by e < block_bytes / 2^40, and offset * e < 2^21 * 2^18 < 2^40.
+static inline unsigned hak_class_index(const struct size_class *c, size_t offset)
+{
+    return (unsigned)((offset * c->reciprocal) >> 40);
+}
+
+// The smallest class whose blocks hold n bytes at multiples of `align` (a power of two), or 0 if
+// none does: n or align is beyond the classes.
+unsigned hak_class_aligned(size_t n, size_t align);
+
+// Whether the table is consistent: sizes ascend, each size finds the smallest class that holds it.
+bool hak_classes_ok(void);
+
+#endif

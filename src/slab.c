@@ -1,0 +1,181 @@
+// slab.c: bitmaps of one slab.
+//
+//   units   |#0 ............|#1 ............|...     blocks of `block_bytes`, first at offset 0
+//   record   free:   1 0 0 1 1 1 1 1 ...             1 = in the slab, may be taken
+//            remote: 0 1 0 0 0 0 0 0 ...             1 = freed by another thread, not yet taken back
+//
+//   free_blocks == popcount(free);  free & remote == 0;  bits at and beyond `blocks` are 0
+//   block i was never handed out  <=>  i >= handed   (blocks are taken lowest first)
+//   classes from ZERO_TRACKED_MIN have at most 64 blocks: untouched = free & ~touched, one word
+//
+// The owner alone reads and writes `free`; `remote` belongs to remote.c.
+
+#include "slab.h"
+
+#include <seam/sanitizer.h>
+
+#include "fault.h"
+
+_Static_assert(ZERO_TRACKED_MIN * 64 >= UNIT_SIZE, "tracked slabs have at most 64 blocks");
+
+void hak_slab_begin(struct slab *s, unsigned class_index, uint32_t units, bool zero)
+{
+    const struct size_class *c = &hak_classes[class_index];
+    uint32_t blocks = (uint32_t)(units * UNIT_SIZE / c->block_bytes);
+    uint32_t unit = hak_slab_unit(s);
+    own_store(&s->class_index, class_index);
+    own_store(&s->units, units);
+    own_store(&s->blocks, blocks);
+    own_store(&s->free_blocks, blocks);
+    own_store(&s->handed, 0);
+    own_store(&s->touched, zero ? 0 : UINT64_MAX);
+    own_store(&s->bytes, 0);
+    s->place = PLACE_FULL;
+    s->next = s->prev = NULL;
+    for (uint32_t left = blocks, w = 0; left != 0; w++) {
+        uint32_t here = left < 64 ? left : 64;
+        own_store(&s->free[w], here == 64 ? UINT64_MAX : ((uint64_t)1 << here) - 1);
+        left -= here;
+    }
+    for (uint32_t i = 0; i < units; i++)
+        own_store(&hak_slab_at(unit + i)->back, i);
+    own_store(&s->state, SLAB_ACTIVE);
+    sanitize_own(hak_slab_base(s), units * UNIT_SIZE);
+    hak_set_tags(unit, units, class_index);
+}
+
+void hak_slab_begin_block(struct slab *s, enum slab_state state, uint32_t units, size_t bytes)
+{
+    uint32_t unit = hak_slab_unit(s);
+    own_store(&s->class_index, state == SLAB_LARGE ? TAG_LARGE : TAG_HUGE);
+    own_store(&s->units, units);
+    own_store(&s->blocks, 1);
+    own_store(&s->bytes, bytes);
+    own_store(&s->state, state);
+    hak_set_tags(unit, units, state == SLAB_LARGE ? TAG_LARGE : TAG_HUGE);
+}
+
+void hak_slab_end(struct slab *s)
+{
+    uint32_t unit = hak_slab_unit(s);
+    uint32_t units = own_load(&s->units);
+    hak_set_tags(unit, units, TAG_NONE);
+    for (uint32_t i = 1; own_load(&s->state) == SLAB_ACTIVE && i < units; i++)
+        own_store(&hak_slab_at(unit + i)->back, 0);
+    own_store(&s->state, SLAB_NONE);
+}
+
+static void note_taken(struct slab *s, uint32_t taken, uint32_t end)
+{
+    own_store(&s->free_blocks, own_load(&s->free_blocks) - taken);
+    if (end > own_load(&s->handed))
+        own_store(&s->handed, end);
+}
+
+uint32_t hak_slab_take(struct slab *s, void **out, uint32_t want)
+{
+    uint32_t free_blocks = own_load(&s->free_blocks);
+    uint32_t count = want < free_blocks ? want : free_blocks;
+    size_t block_bytes = hak_class_bytes(own_load(&s->class_index));
+    char *base = hak_slab_base(s);
+    uint32_t end = 0;
+    uint32_t left = count;
+    for (unsigned w = 0, words = hak_slab_words(s); left != 0; w++) {
+        if (unlikely(w == words)) // the count promises more than the bitmap holds
+            hak_fault(FAULT_CORRUPT_RECORD, base, own_load(&s->class_index));
+        uint64_t bits = own_load(&s->free[w]);
+        while (bits != 0 && left != 0) {
+            uint32_t index = w * 64 + lowest_bit(bits);
+            bits &= bits - 1;
+            out[--left] = base + index * block_bytes;
+            end = index + 1;
+        }
+        own_store(&s->free[w], bits);
+    }
+    note_taken(s, count, end);
+    return count;
+}
+
+uint32_t hak_slab_take_touched(struct slab *s, void **out, uint32_t want)
+{
+    uint64_t bits = own_load(&s->free[0]) & own_load(&s->touched);
+    size_t block_bytes = hak_class_bytes(own_load(&s->class_index));
+    char *base = hak_slab_base(s);
+    uint32_t count = (uint32_t)__builtin_popcountll(bits);
+    if (count > want)
+        count = want;
+    uint64_t taken = 0;
+    uint32_t end = 0;
+    for (uint32_t left = count; left != 0;) {
+        uint32_t index = lowest_bit(bits);
+        bits &= bits - 1;
+        taken |= (uint64_t)1 << index;
+        out[--left] = base + index * block_bytes;
+        end = index + 1;
+    }
+    own_store(&s->free[0], own_load(&s->free[0]) & ~taken);
+    note_taken(s, count, end);
+    return count;
+}
+
+void *hak_slab_take_untouched(struct slab *s)
+{
+    uint64_t bits = own_load(&s->free[0]) & ~own_load(&s->touched);
+    if (bits == 0)
+        return NULL;
+    uint32_t index = lowest_bit(bits);
+    uint64_t bit = (uint64_t)1 << index;
+    own_store(&s->free[0], own_load(&s->free[0]) & ~bit);
+    own_store(&s->touched, own_load(&s->touched) | bit);
+    note_taken(s, 1, index + 1);
+    return hak_slab_base(s) + index * hak_class_bytes(own_load(&s->class_index));
+}
+
+uint64_t hak_slab_give(struct slab *s, unsigned word, uint64_t bits)
+{
+    uint64_t before = own_load(&s->free[word]);
+    uint64_t twice = before & bits;
+    if (unlikely(twice != 0))
+        return twice;
+    own_store(&s->free[word], before | bits);
+    own_store(&s->free_blocks,
+              own_load(&s->free_blocks) + (uint32_t)__builtin_popcountll(bits));
+    return 0;
+}
+
+uint32_t hak_slab_index(const struct slab *s, const void *p)
+{
+    const struct size_class *c = &hak_classes[own_load(&s->class_index)];
+    size_t offset = (size_t)((const char *)p - hak_slab_base(s));
+    uint32_t index = hak_class_index(c, offset);
+    if (unlikely(index >= own_load(&s->blocks) || (size_t)index * c->block_bytes != offset))
+        return UINT32_MAX;
+    return index;
+}
+
+bool hak_slab_ok(const struct slab *s)
+{
+    uint32_t class_index = own_load(&s->class_index);
+    uint32_t units = own_load(&s->units);
+    uint32_t blocks = own_load(&s->blocks);
+    uint32_t unit = hak_slab_unit(s);
+    if (own_load(&s->state) != SLAB_ACTIVE || class_index < CLASS_FIRST ||
+        class_index > CLASS_LAST || units == 0 || units > SUPERSLAB_UNITS ||
+        blocks != units * UNIT_SIZE / hak_class_bytes(class_index))
+        return false;
+    uint32_t free_blocks = 0;
+    for (unsigned w = 0; w < hak_slab_words(s); w++) {
+        uint64_t bits = own_load(&s->free[w]);
+        uint64_t remote = load_relaxed(SLAB_REMOTE_PEEK, &s->remote[w]);
+        uint32_t here = blocks - w * 64 < 64 ? blocks - w * 64 : 64;
+        uint64_t possible = here == 64 ? UINT64_MAX : ((uint64_t)1 << here) - 1;
+        if ((bits & remote) != 0 || ((bits | remote) & ~possible) != 0)
+            return false;
+        free_blocks += (uint32_t)__builtin_popcountll(bits);
+    }
+    for (uint32_t i = 0; i < units; i++)
+        if (own_load(&hak_slab_at(unit + i)->back) != i ||
+            hak_tag_of(hak_unit_base(unit + i)) != class_index)
+            return false;
+    return free_blocks == own_load(&s->free_blocks);
+}

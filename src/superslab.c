@@ -1,0 +1,212 @@
+// superslab.c: one word per SuperSlab, hints to find it, and the begin of new ones.
+//
+//   word:  | EMPTY, 32 bits | UNUSED, 32 bits |        unit i of the SuperSlab: bits i and 32 + i
+//
+//   (EMPTY & UNUSED) == 0;  ACTIVE = ~(EMPTY | UNUSED)
+//
+//   UNUSED --claim--> ACTIVE --give(empty)--> EMPTY --claim--> ACTIVE
+//                     ACTIVE --give(unused)-> UNUSED      (the purger, after decommitting)
+//
+// A claim acquires what the giver released: the contents of the units, of their tags and records.
+// Whoever claimed a unit owns these alone until it gives the unit back.
+//
+// Hints: a set bit says "look here". Giving sets the bit *after* the word; clearing it is followed
+// by another look at the word. Either the clearer's read-modify-write of the hint comes later than
+// the giver's and then sees its word, or it comes earlier and the bit ends up set. So a unit that
+// is free is never without its hint for longer than its giver is in between (lemma H, CONCURRENCY).
+//
+// `begun` grows under the lock; a SuperSlab below it has committed memory and records.
+
+#include "superslab.h"
+
+#include <seam/lock.h>
+
+#include "check.h"
+
+static struct {
+    struct lock lock;         // begins SuperSlabs; rank RANK_ARENA
+    struct atomic_u32 begun;  // written under the lock, read by any thread
+    ON_OWN_LINE struct atomic_u64 units_committed;
+    struct atomic_u64 units_peak;
+} superslabs = { .lock = LOCK_INIT(RANK_ARENA) };
+
+void hak_superslabs_start(void)
+{
+    init_cell(&superslabs.begun, 0);
+    init_cell(&superslabs.units_committed, 0);
+    init_cell(&superslabs.units_peak, 0);
+}
+
+unsigned hak_run_find(uint32_t available, unsigned units, unsigned align)
+{
+    uint32_t starts = available;
+    // After each step bit i of `starts` says that `length` bits from i on are set.
+    for (unsigned length = 1; length < units;) {
+        unsigned step = length < units - length ? length : units - length;
+        starts &= starts >> step;
+        length += step;
+    }
+    static const uint32_t aligned[6] = { 0xffffffff, 0x55555555, 0x11111111,
+                                         0x01010101, 0x00010001, 0x00000001 };
+    starts &= aligned[lowest_bit(align)];
+    return starts == 0 ? SUPERSLAB_UNITS : lowest_bit(starts);
+}
+
+uint32_t hak_superslabs_begun(void)
+{
+    return load_acquire(SUPERSLAB_BEGUN_READ, &superslabs.begun);
+}
+
+uint64_t hak_superslab_word(uint32_t superslab)
+{
+    return load_relaxed(SUPERSLAB_WORD_PEEK, &hak_arena.masks[superslab]);
+}
+
+size_t hak_superslab_bytes_committed(void)
+{
+    return (size_t)load_relaxed(COMMITTED_READ, &superslabs.units_committed) << UNIT_SHIFT;
+}
+
+size_t hak_superslab_bytes_committed_peak(void)
+{
+    return (size_t)load_relaxed(COMMITTED_PEAK_READ, &superslabs.units_peak) << UNIT_SHIFT;
+}
+
+// Units that were UNUSED are in use from now on (or, negative, are UNUSED again).
+static void count_committed(int units)
+{
+    if (units == 0)
+        return;
+    uint64_t now = (uint64_t)units +
+                   fetch_add_relaxed(COMMITTED_ADD, &superslabs.units_committed, (uint64_t)units);
+    uint64_t peak = load_relaxed(COMMITTED_PEAK_LOAD, &superslabs.units_peak);
+    while (units > 0 && now > peak &&
+           !cas_weak_relaxed(COMMITTED_PEAK_CAS, &superslabs.units_peak, &peak, now))
+        spin_hint(COMMITTED_PEAK_SPIN);
+}
+
+bool hak_superslab_claim(uint32_t superslab, unsigned units, unsigned align, bool empty_only,
+                         struct run *out)
+{
+    struct atomic_u64 *cell = &hak_arena.masks[superslab];
+    uint64_t word = load_relaxed(CLAIM_LOAD, cell);
+    for (;;) {
+        uint32_t empty = hak_mask_empty(word);
+        uint32_t available = empty_only ? empty : empty | hak_mask_unused(word);
+        unsigned first = hak_run_find(available, units, align);
+        if (first == SUPERSLAB_UNITS)
+            return false;
+        uint64_t bits = hak_run_bits(first, units);
+        // Acquires what the units' last owners released in GIVE.
+        if (cas_weak_acquire(CLAIM_CAS, cell, &word, word & ~(bits | bits << 32))) {
+            out->unit = superslab * SUPERSLAB_UNITS + first;
+            out->units = units;
+            out->warm = (empty & (uint32_t)bits) >> first;
+            count_committed((int)units - __builtin_popcount(out->warm));
+            return true;
+        }
+        spin_hint(CLAIM_SPIN); // another thread changed the word: it made progress
+    }
+}
+
+bool hak_superslab_claim_at(uint32_t unit, unsigned units, struct run *out)
+{
+    struct atomic_u64 *cell = &hak_arena.masks[unit / SUPERSLAB_UNITS];
+    unsigned first = unit % SUPERSLAB_UNITS;
+    uint64_t bits = hak_run_bits(first, units);
+    uint64_t word = load_relaxed(CLAIM_AT_LOAD, cell);
+    for (;;) {
+        if (((word | word >> 32) & bits) != bits)
+            return false;
+        if (cas_weak_acquire(CLAIM_AT_CAS, cell, &word, word & ~(bits | bits << 32)))
+            break; // as CLAIM_CAS
+        spin_hint(CLAIM_AT_SPIN);
+    }
+    out->unit = unit;
+    out->units = units;
+    out->warm = (hak_mask_empty(word) & (uint32_t)bits) >> first;
+    count_committed((int)units - __builtin_popcount(out->warm));
+    return true;
+}
+
+uint32_t hak_superslab_claim_empty(uint32_t superslab, uint32_t bits)
+{
+    struct atomic_u64 *cell = &hak_arena.masks[superslab];
+    // Acquires as CLAIM_CAS; a bit that was not set stays clear.
+    uint64_t before = fetch_and_acq_rel(CLAIM_EMPTY, cell, ~((uint64_t)bits << 32));
+    return hak_mask_empty(before) & bits;
+}
+
+static void publish(uint32_t unit, unsigned units, bool empty)
+{
+    uint32_t superslab = unit / SUPERSLAB_UNITS;
+    uint64_t bits = hak_run_bits(unit % SUPERSLAB_UNITS, units);
+    // Releases tags, records and contents of the units to whoever claims them next.
+    uint64_t before =
+        fetch_or_release(GIVE, &hak_arena.masks[superslab], empty ? bits << 32 : bits);
+    HAK_ASSERT(((before | before >> 32) & bits) == 0);
+    (void)before;
+    uint64_t hint = (uint64_t)1 << superslab % 64;
+    // Release: a clearer that comes later sees the word (lemma H).
+    fetch_or_release(GIVE_FREE_HINT, &hak_arena.free_hints[superslab / 64], hint);
+    if (empty)
+        fetch_or_release(GIVE_EMPTY_HINT, &hak_arena.empty_hints[superslab / 64], hint);
+}
+
+void hak_superslab_give(uint32_t unit, unsigned units, bool empty)
+{
+    if (!empty)
+        count_committed(-(int)units);
+    publish(unit, units, empty);
+}
+
+bool hak_superslab_begin(uint32_t count, uint32_t units, uint32_t expected_begun, uint32_t *unit)
+{
+    lock_acquire(&superslabs.lock);
+    uint32_t begun = load_relaxed(BEGIN_LOAD, &superslabs.begun);
+    if ((expected_begun != UINT32_MAX && begun != expected_begun) ||
+        count > hak_arena.superslabs - begun || !hak_arena_commit(begun, count)) {
+        lock_release(&superslabs.lock);
+        return false;
+    }
+    *unit = begun * SUPERSLAB_UNITS;
+    // Publishes the committed memory; units that stay ACTIVE for the caller have word 0 already.
+    store_release(BEGIN_STORE, &superslabs.begun, begun + count);
+    lock_release(&superslabs.lock);
+    count_committed((int)units);
+    uint32_t rest = count * SUPERSLAB_UNITS - units;
+    if (rest != 0)
+        publish(*unit + units, rest, false);
+    return true;
+}
+
+uint32_t hak_superslab_next(uint32_t from, bool empty)
+{
+    const struct atomic_u64 *hints = empty ? hak_arena.empty_hints : hak_arena.free_hints;
+    uint32_t begun = hak_superslabs_begun();
+    for (uint32_t i = from; i < begun; i = (i / 64 + 1) * 64) {
+        uint64_t word = load_relaxed(HINT_READ, &hints[i / 64]) >> i % 64;
+        if (word != 0) {
+            i += lowest_bit(word);
+            return i < begun ? i : UINT32_MAX;
+        }
+    }
+    return UINT32_MAX;
+}
+
+void hak_superslab_clear_hint(uint32_t superslab, bool empty)
+{
+    struct atomic_u64 *hints = empty ? hak_arena.empty_hints : hak_arena.free_hints;
+    uint64_t hint = (uint64_t)1 << superslab % 64;
+    // Acquires the words of those who set the bit before; then a second look (lemma H).
+    fetch_and_acq_rel(HINT_CLEAR, &hints[superslab / 64], ~hint);
+    uint64_t word = load_relaxed(HINT_RECHECK, &hak_arena.masks[superslab]);
+    if (hak_mask_empty(word) != 0 || (!empty && hak_mask_unused(word) != 0))
+        fetch_or_relaxed(HINT_RESTORE, &hints[superslab / 64], hint);
+}
+
+bool hak_superslab_ok(uint32_t superslab)
+{
+    uint64_t word = hak_superslab_word(superslab);
+    return (hak_mask_empty(word) & hak_mask_unused(word)) == 0;
+}
