@@ -1,9 +1,9 @@
-// core.h: what sched.c (threads and decisions) and operations.c (their effects) share.
+// core.h: what scheduler.c (threads and decisions) and operations.c (their effects) share.
 #ifndef SCHED_CORE_H
 #define SCHED_CORE_H
 
 #include "fiber.h"
-#include "sched.h"
+#include "scheduler.h"
 
 #define RANKS_HELD_MAX 8u
 #define SPURIOUS_FAILURES_MAX 2u // of weak compare-and-swaps in a row by one thread

@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#include "memory.h"
+#include "model.h"
 
 bool event_conflicts(const struct event *a, const struct event *b)
 {

@@ -2,7 +2,7 @@
 #ifndef SCHED_TRACE_H
 #define SCHED_TRACE_H
 
-#include "sched.h"
+#include "scheduler.h"
 
 void trace_begin(void);
 void trace_step(const struct sched_record *r);

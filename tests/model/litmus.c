@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "search.h"
+#include "explore.h"
 
 enum { RLX = 0, ACQ = ORDER_ACQUIRE, REL = ORDER_RELEASE, AR = ACQ | REL, SC = AR | ORDER_SC };
 enum { X, Y, Z, CELLS };

@@ -9,7 +9,7 @@
 #include <base.h>
 #include <sites.h>
 
-#include "../sched.h"
+#include "../scheduler.h"
 
 struct atomic_u8 { uint8_t raw; };
 struct atomic_u32 { uint32_t raw; };

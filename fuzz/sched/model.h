@@ -1,13 +1,13 @@
-// memory.h: an operational model of C11 memory for one execution.
+// model.h: an operational model of C11 memory for one execution.
 //
 // Each atomic cell that is touched gets a location in a side table, keyed by its address, with its
 // last stores. A load may return any of them that coherence and happens-before allow; the caller
-// (sched.c) chooses which. The cell itself always holds the newest value, so its size, layout and
+// (scheduler.c) chooses which. The cell itself always holds the newest value, so its size, layout and
 // what a debugger shows do not change.
 //
 // What the model covers, and what it leaves out, is said in docs/SCHEDULER.md.
-#ifndef SCHED_MEMORY_H
-#define SCHED_MEMORY_H
+#ifndef SCHED_MODEL_H
+#define SCHED_MODEL_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-// memory.c: store histories and vector clocks.
+// model.c: store histories and vector clocks.
 //
 // Algorithm: the operational fragment of C11 in which modification order is the order of
 // execution, with per-location store buffers (Lidbury and Donaldson, "Dynamic Race Detection for
@@ -20,11 +20,11 @@
 // the execution fails.
 //
 // Tables are static and cleared by their epoch, so that a reset costs nothing.
-#include "memory.h"
+#include "model.h"
 
 #include <string.h>
 
-#include "sched.h"
+#include "scheduler.h"
 
 #define LOCATIONS_MAX 8192u // a power of two; at most half of them are used in one execution
 

@@ -1,4 +1,4 @@
-// search.c: depth-first search with preemption bound and partial-order reduction.
+// explore.c: depth-first search with preemption bound and partial-order reduction.
 //
 //   nodes   n0 -> n1 -> n2 -> ... one per decision of the execution, thread nodes and value nodes
 //   events  what was performed, with vector clocks of the order that conflicts impose
@@ -15,7 +15,7 @@
 // on conflicting events, so reduction and values do not disturb each other.
 //
 // A program that behaves differently on the same path leaks nondeterminism: the execution fails.
-#include "search.h"
+#include "explore.h"
 
 #include <string.h>
 

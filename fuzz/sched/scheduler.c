@@ -1,4 +1,4 @@
-// sched.c: the scheduler: points, decisions, locks, the end of an execution.
+// scheduler.c: the scheduler: points, decisions, locks, the end of an execution.
 //
 //   thread t: ... code ... | point: what t will do next is published; a thread is picked
 //                          |   not t: switch to it; t sleeps here until somebody picks it
@@ -19,6 +19,7 @@
 // On a failure all fibers are abandoned where they stand and sched_run returns.
 #include "core.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -237,8 +238,10 @@ void core_point(const struct sched_site *at, uintptr_t address)
     if (next == SCHED_NOBODY)
         leave(SCHED_OK); // only frozen threads are left
     if (next != t) {
+        int saved = errno; // each thread has its own
         core.current = next;
         fiber_switch(&core.threads[t].fiber, &core.threads[next].fiber, false);
+        errno = saved;
     }
     count_step(t);
     memory_tick(t);

@@ -1,4 +1,4 @@
-// sched.h: deterministic executions of several logical threads on one real one.
+// scheduler.h: deterministic executions of several logical threads on one real one.
 //
 // A program is a body that each of its threads runs. Inside of it each atomic operation, lock, spin
 // hint and call to the system (through the seams in fuzz/sched/seam) is a scheduling point: the
@@ -7,15 +7,15 @@
 //
 // Outside of sched_run the same operations act on memory directly and in order: that is how a
 // harness sets up, audits and tears down.
-#ifndef SCHED_SCHED_H
-#define SCHED_SCHED_H
+#ifndef SCHED_SCHEDULER_H
+#define SCHED_SCHEDULER_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
-#include "memory.h"
+#include "model.h"
 #include "strategy.h"
 
 #define SCHED_SITES_MAX 1024u

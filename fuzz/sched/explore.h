@@ -1,8 +1,8 @@
-// search.h: exhaustive search over schedules and values, and the loop that drives any strategy.
-#ifndef SCHED_SEARCH_H
-#define SCHED_SEARCH_H
+// explore.h: exhaustive search over schedules and values, and the loop that drives any strategy.
+#ifndef SCHED_EXPLORE_H
+#define SCHED_EXPLORE_H
 
-#include "sched.h"
+#include "scheduler.h"
 
 #define SEARCH_UNBOUNDED UINT32_MAX
 #define SEARCH_DEPTH_MAX 16384u // decisions in one execution

@@ -1,0 +1,111 @@
+// process.c: the thread seam, and the allocator's pristine state.
+//
+// The allocator's .data and .bss lie in the section hak_state of the linked program, from
+// __start_hak_state to __stop_hak_state; a copy of them is taken at the first reset, before the
+// allocator was ever called, and copied back at each later one.
+#include "process.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core.h"
+
+struct heap;
+extern struct heap hak_no_heap;
+struct heap *sched_heaps[SCHED_THREADS_MAX];
+
+void hak_thread_start(void (*on_exit)(void), void (*prepare)(void), void (*parent)(void),
+                      void (*child)(void));
+void hak_thread_watch_exit(void);
+uint32_t hak_thread_id(void);
+
+#define EXIT_ROUNDS_MAX 4 // PTHREAD_DESTRUCTOR_ITERATIONS
+
+static struct {
+    void (*on_exit)(void);
+    void (*prepare)(void);
+    void (*parent)(void);
+    void (*child)(void);
+    bool armed[SCHED_THREADS_MAX];
+    uint32_t generation[SCHED_THREADS_MAX]; // threads that ended in this place
+} hooks;
+
+extern char __start_hak_state[], __stop_hak_state[];
+
+// Word by word: under AddressSanitizer the section has red zones, which a copy must cross.
+__attribute__((no_sanitize("address"))) static void copy_words(uint64_t *to, const uint64_t *from,
+                                                               size_t words)
+{
+    for (size_t i = 0; i < words; i++) {
+        to[i] = from[i];
+        __asm__ volatile("" ::: "memory"); // must not become a call of memcpy
+    }
+}
+
+static void restore_state(void)
+{
+    static uint64_t *pristine;
+    uint64_t *begin = (uint64_t *)(((uintptr_t)__start_hak_state + 7) & ~(uintptr_t)7);
+    size_t words = ((size_t)__stop_hak_state - (size_t)begin) / 8;
+    if (pristine == NULL) {
+        pristine = malloc(words * 8);
+        if (pristine == NULL)
+            sched_fail("harness", "no memory for the state of the allocator");
+        copy_words(pristine, begin, words);
+        return;
+    }
+    copy_words(begin, pristine, words);
+}
+
+void process_reset(void)
+{
+    restore_state();
+    for (uint32_t t = 0; t < SCHED_THREADS_MAX; t++)
+        sched_heaps[t] = &hak_no_heap;
+    memset(&hooks, 0, sizeof hooks);
+}
+
+void hak_thread_start(void (*on_exit)(void), void (*prepare)(void), void (*parent)(void),
+                      void (*child)(void))
+{
+    hooks.on_exit = on_exit;
+    hooks.prepare = prepare;
+    hooks.parent = parent;
+    hooks.child = child;
+}
+
+void hak_thread_watch_exit(void)
+{
+    hooks.armed[core.current] = true;
+}
+
+uint32_t hak_thread_id(void)
+{
+    return core.current + 1 + hooks.generation[core.current] * SCHED_THREADS_MAX;
+}
+
+void process_exit_thread(void)
+{
+    uint32_t t = core.current;
+    for (int round = 0; round < EXIT_ROUNDS_MAX && hooks.armed[t]; round++) {
+        hooks.armed[t] = false;
+        hooks.on_exit();
+    }
+    hooks.armed[t] = false;
+    hooks.generation[t]++;
+    sched_heaps[t] = &hak_no_heap;
+}
+
+void process_fork(bool child)
+{
+    if (hooks.prepare == NULL)
+        return; // the allocator was never called
+    hooks.prepare();
+    if (!child) {
+        hooks.parent();
+        return;
+    }
+    core.unfinished = 1u << core.current;
+    core.frozen &= core.unfinished;
+    hooks.child();
+}

@@ -1,0 +1,20 @@
+// process.h: the life of logical threads as the allocator sees it, and the state that every
+// execution begins with.
+#ifndef SCHED_PROCESS_H
+#define SCHED_PROCESS_H
+
+#include "scheduler.h"
+
+// Puts the allocator's variables, its thread-local words and hooks back to what they were before
+// its first use. Its sections were renamed for that at link time (rules.mk).
+void process_reset(void);
+
+// The running logical thread ends: its exit hook runs as often as it is armed anew, at most as
+// often as the C library would. What the thread does afterwards it does as a new thread.
+void process_exit_thread(void);
+
+// The running thread forks: `parent` or child goes on, as told, with the hooks called around it.
+// In the child the other threads are gone for ever.
+void process_fork(bool child);
+
+#endif

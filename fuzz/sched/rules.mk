@@ -1,0 +1,42 @@
+# The deterministic scheduler: included by the top Makefile.
+#
+# Flavours sched*: src/*.c as they are, over the seams in fuzz/sched/seam. Their objects become one,
+# OUT/allocator.o, whose .data and .bss are named hak_state: process.c restores them between
+# executions. OUT/libsched.a is the scheduler; its own code is never instrumented for coverage or
+# for races.
+
+SCHED_FLAVOURS := sched sched-asan sched-fuzz
+FLAVOURS += $(SCHED_FLAVOURS)
+CFLAGS_sched := -O2
+CFLAGS_sched-asan := -O1 -fno-omit-frame-pointer $(SANITIZE_ADDRESS)
+CFLAGS_sched-fuzz := $(CFLAGS_sched-asan) -fsanitize=fuzzer-no-link \
+    -fno-sanitize-coverage=stack-depth
+$(foreach f,$(SCHED_FLAVOURS),$(eval INCLUDES_$(f) := -Ifuzz/sched -Isrc) \
+    $(eval SOURCES_$(f) := $(filter-out src/seam/%,$(SOURCES))))
+
+SCHED_SOURCES := $(sort $(wildcard fuzz/sched/*.c))
+SCHED_STATE := $(foreach s,.data .bss .data.rel .data.rel.local,--rename-section \
+    $(s)=hak_state,alloc,load,data,contents)
+
+# $(1) flavour, $(2) compiler, $(3) geometry, $(4) folder
+define sched_rules
+$(call hak_use,$(1),$(2),$(3))
+$(4)/allocator.o: $(4)/libhakmem-prefixed.a
+	$(call hak_say,state)ld -r -o $$@ --whole-archive $$< && objcopy $(SCHED_STATE) $$@
+$(4)/libsched.a: $(patsubst %.c,$(4)/%.o,$(SCHED_SOURCES))
+	@rm -f $$@
+	$(call hak_say,archive)ar rcsD $$@ $$^
+$(4)/tests/model/%: $(4)/tests/model/%.o $(4)/libsched.a
+	$(call hak_say,link)$(call hak_link,$(1),$(2),$(3)) -o $$@ $$^
+endef
+SCHED_GEOMETRIES := default small
+$(foreach g,$(SCHED_GEOMETRIES),$(eval $(call sched_rules,sched,$(CC),$(g),$(call \
+    hak_out,sched,$(CC),$(g)))))
+$(foreach g,$(SCHED_GEOMETRIES),$(foreach f,sched-asan sched-fuzz,$(eval $(call \
+    sched_rules,$(f),$(CLANG),$(g),$(call hak_out,$(f),$(CLANG),$(g))))))
+
+SCHED_OUT := $(call hak_out,sched,$(CC),small)
+
+.PHONY: litmus
+litmus: $(SCHED_OUT)/tests/model/litmus ## the model of memory against the classic litmus tests
+	@$<

@@ -1,0 +1,39 @@
+// os.h (seam of the sched build): the same calls on a virtual system (system.h). Those that change
+// it are scheduling points and can be made to fail; the rest are plain functions.
+#ifndef SCHED_SEAM_OS_H
+#define SCHED_SEAM_OS_H
+
+#include <base.h>
+
+#include "../scheduler.h"
+#include "../system.h"
+
+#define SCHED_OS(call, function, ...)                                                             \
+    ({                                                                                            \
+        static const struct sched_site at_ = { call, __FILE__, __LINE__, 0, EVENT_SYSTEM, 0, 0,   \
+                                               0 };                                               \
+        function(&at_, __VA_ARGS__);                                                              \
+    })
+#define os_page_size() hak_os_page_size()
+#define os_reserve(bytes, align) SCHED_OS("reserve", system_reserve, bytes, align)
+#define os_commit(p, bytes) SCHED_OS("commit", system_commit, p, bytes)
+#define os_decommit(p, bytes) SCHED_OS("decommit", system_decommit, p, bytes)
+#define os_release(p, bytes) SCHED_OS("release", system_release, p, bytes)
+#define os_move(to, from, bytes) SCHED_OS("move", system_move, to, from, bytes)
+#define os_extend(p, old_bytes, new_bytes)                                                        \
+    SCHED_OS("extend", system_extend, p, old_bytes, new_bytes)
+#define os_protect_none(p, bytes) SCHED_OS("protect_none", system_protect_none, p, bytes)
+#define os_advise_huge(p, bytes) ((void)(p), (void)(bytes))
+#define os_clock_ms() hak_os_clock_ms()
+
+size_t hak_os_page_size(void);
+uint64_t hak_os_clock_ms(void);
+size_t hak_os_address_space_left(void);
+bool hak_os_entropy(void *out, size_t bytes);
+const char *hak_os_environment(const char *name);
+bool hak_os_write_fd(int fd, const char *text, size_t bytes);
+void hak_os_write_error(const char *text, size_t bytes);
+void hak_os_page_faults(uint64_t *minor, uint64_t *major);
+_Noreturn void hak_os_abort(void);
+
+#endif
