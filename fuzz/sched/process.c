@@ -8,16 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <seam/thread.h>
+
 #include "core.h"
 
 struct heap;
 extern struct heap hak_no_heap;
 struct heap *sched_heaps[SCHED_THREADS_MAX];
-
-void hak_thread_start(void (*on_exit)(void), void (*prepare)(void), void (*parent)(void),
-                      void (*child)(void));
-void hak_thread_watch_exit(void);
-uint32_t hak_thread_id(void);
 
 #define EXIT_ROUNDS_MAX 4 // PTHREAD_DESTRUCTOR_ITERATIONS
 

@@ -40,3 +40,7 @@ SCHED_OUT := $(call hak_out,sched,$(CC),small)
 .PHONY: litmus
 litmus: $(SCHED_OUT)/tests/model/litmus ## the model of memory against the classic litmus tests
 	@$<
+
+.PHONY: planted
+planted: $(SCHED_OUT)/tests/model/planted ## the scheduler against planted bugs, each strategy
+	@$<

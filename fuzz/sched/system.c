@@ -21,6 +21,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <seam/os.h>
 #include <seam/sanitizer.h>
 
 #if defined(HAK_ASAN)
@@ -36,16 +37,6 @@
 #define PAGES (SYSTEM_BYTES_MAX / SYSTEM_PAGE)
 #define RANGES_MAX 256u
 #define CLOCK_START_MS 1000u
-
-size_t hak_os_page_size(void);
-uint64_t hak_os_clock_ms(void);
-size_t hak_os_address_space_left(void);
-bool hak_os_entropy(void *out, size_t bytes);
-const char *hak_os_environment(const char *name);
-bool hak_os_write_fd(int fd, const char *text, size_t bytes);
-void hak_os_write_error(const char *text, size_t bytes);
-void hak_os_page_faults(uint64_t *minor, uint64_t *major);
-_Noreturn void hak_os_abort(void);
 
 struct range {
     size_t first, pages;

@@ -3,10 +3,19 @@
 #ifndef SCHED_SEAM_OS_H
 #define SCHED_SEAM_OS_H
 
-#include <base.h>
+#include_next <seam/os.h>
 
 #include "../scheduler.h"
 #include "../system.h"
+
+#undef os_reserve
+#undef os_commit
+#undef os_decommit
+#undef os_release
+#undef os_move
+#undef os_extend
+#undef os_protect_none
+#undef os_advise_huge
 
 #define SCHED_OS(call, function, ...)                                                             \
     ({                                                                                            \
@@ -14,7 +23,6 @@
                                                0 };                                               \
         function(&at_, __VA_ARGS__);                                                              \
     })
-#define os_page_size() hak_os_page_size()
 #define os_reserve(bytes, align) SCHED_OS("reserve", system_reserve, bytes, align)
 #define os_commit(p, bytes) SCHED_OS("commit", system_commit, p, bytes)
 #define os_decommit(p, bytes) SCHED_OS("decommit", system_decommit, p, bytes)
@@ -24,16 +32,5 @@
     SCHED_OS("extend", system_extend, p, old_bytes, new_bytes)
 #define os_protect_none(p, bytes) SCHED_OS("protect_none", system_protect_none, p, bytes)
 #define os_advise_huge(p, bytes) ((void)(p), (void)(bytes))
-#define os_clock_ms() hak_os_clock_ms()
-
-size_t hak_os_page_size(void);
-uint64_t hak_os_clock_ms(void);
-size_t hak_os_address_space_left(void);
-bool hak_os_entropy(void *out, size_t bytes);
-const char *hak_os_environment(const char *name);
-bool hak_os_write_fd(int fd, const char *text, size_t bytes);
-void hak_os_write_error(const char *text, size_t bytes);
-void hak_os_page_faults(uint64_t *minor, uint64_t *major);
-_Noreturn void hak_os_abort(void);
 
 #endif
