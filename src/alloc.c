@@ -16,11 +16,12 @@
 #include <errno.h>
 
 #include <seam/os.h>
+#include <seam/sanitizer.h>
+#include <seam/tls.h>
 
 #include "attach.h"
 #include "fault.h"
 #include "foreign.h"
-#include "front.h"
 #include "heaps.h"
 #include "large.h"
 #include "mapped.h"
@@ -81,7 +82,7 @@ COLD static void *alloc_class_gated(unsigned class_index, bool *zero)
     *zero = false;
     if (h == NULL)
         return NULL;
-    void *p = front_pop(&h->magazines[class_index]);
+    void *p = hak_magazine_pop(&h->magazines[class_index]);
     if (p == NULL)
         p = refill(h, class_index, zero);
     leave(h);
@@ -92,7 +93,7 @@ COLD static void *alloc_class_gated(unsigned class_index, bool *zero)
 static inline void *alloc_class(unsigned class_index, size_t n, bool *zero)
 {
     *zero = false;
-    void *p = front_pop(&tls_heap()->magazines[class_index]);
+    void *p = hak_magazine_pop(&tls_heap()->magazines[class_index]);
     if (unlikely(p == NULL))
         p = alloc_class_gated(class_index, zero);
     if (unlikely(p == NULL))
@@ -139,15 +140,8 @@ NOINLINE void *hak_alloc_slow(size_t n)
 void *hak_alloc_zeroed(size_t n)
 {
     bool zero = true;
-    void *p;
-    if (n <= TABLE_SIZE_MAX) {
-        p = front_malloc(n);
-        zero = false;
-    } else if (n <= CLASS_SIZE_MAX) {
-        p = alloc_class(hak_class_of(n), n, &zero);
-    } else {
-        p = alloc_large(n, 1, true);
-    }
+    void *p = n <= CLASS_SIZE_MAX ? alloc_class(hak_class_of(n), n, &zero)
+                                  : alloc_large(n, 1, true);
     if (p == NULL)
         return NULL;
     sanitize_defined(p, n);
@@ -157,7 +151,7 @@ void *hak_alloc_zeroed(size_t n)
 void *hak_alloc_aligned(size_t align, size_t n)
 {
     if (align <= MALLOC_ALIGN)
-        return front_malloc(n);
+        return hak_alloc_slow(n);
     bool zero;
     unsigned class_index = hak_started() ? hak_class_aligned(n, align) : 0;
     if (class_index == 0 && !hak_started()) { // the table of classes comes with the first heap
@@ -205,7 +199,7 @@ static void free_large(void *p, unsigned tag)
 static void free_block(struct heap *h, void *p, unsigned tag)
 {
     struct magazine *m = &h->magazines[tag];
-    if (front_push(m, p) || (hak_heap_make_room(h, tag) && front_push(m, p)))
+    if (hak_magazine_push(m, p) || (hak_heap_make_room(h, tag) && hak_magazine_push(m, p)))
         return;
     hak_heap_free_one(h, tag, p);
 }
@@ -268,7 +262,7 @@ NOINLINE void hak_free_slow(void *p)
 static void *move_block(void *p, size_t old_bytes, size_t n)
 {
     int saved = errno;
-    void *to = front_malloc(n);
+    void *to = hak_alloc_slow(n);
     if (to == NULL) {
         if (n > old_bytes)
             return NULL;
@@ -277,7 +271,7 @@ static void *move_block(void *p, size_t old_bytes, size_t n)
     }
     sanitize_open(p, old_bytes);
     __builtin_memcpy(to, p, min_size(old_bytes, n));
-    front_free(p);
+    hak_free_slow(p);
     return to;
 }
 

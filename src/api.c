@@ -133,8 +133,8 @@ void hak_thread_flush(void)
 
 const char *hak_version(void)
 {
-#define VERSION                                                                                   \
-    TEXT(HAKMEM_VERSION_MAJOR)                                                                    \
+#define VERSION                \
+    TEXT(HAKMEM_VERSION_MAJOR) \
     "." TEXT(HAKMEM_VERSION_MINOR) "." TEXT(HAKMEM_VERSION_PATCH) " " HAK_FLAVOUR
     return GEOMETRY_SMALL ? VERSION " small" : VERSION " default";
 }

@@ -1,7 +1,7 @@
 // arena.c: reservation of the arena and its tables.
 //
-//   tables:  |guard| tags |guard| masks, hints |guard| records ... |guard| stamps ... |guard| meta ... |guard|
-//
+//   tables:  |guard| tags |guard| masks, hints |guard| records ... |guard| stamps ... |guard|
+//            meta ... |guard|
 //   arena:   |SuperSlab 0|SuperSlab 1| ...                          (its own reservation)
 //
 // tags, masks and hints are accessible from the start (zero pages until written); records, stamps

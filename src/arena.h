@@ -11,17 +11,17 @@
 
 // Immutable after hak_arena_start. All zero before it: then no pointer is ours.
 struct arena {
-    char *base;             // multiple of SUPERSLAB_SIZE
-    size_t bytes;           // multiple of SUPERSLAB_SIZE
-    struct atomic_u8 *tags; // one per unit, readable over its whole length
-    char *records;          // RECORD_SIZE bytes per unit, committed as SuperSlabs are begun
-    struct atomic_u32 *stamps; // per unit: when it became EMPTY, ms; committed as the records
+    char *base;                     // multiple of SUPERSLAB_SIZE
+    size_t bytes;                   // multiple of SUPERSLAB_SIZE
+    struct atomic_u8 *tags;         // one per unit, readable over its whole length
+    char *records;                  // RECORD_SIZE bytes per unit, committed as SuperSlabs are begun
+    struct atomic_u32 *stamps;      // per unit: when it became EMPTY, ms; committed as the records
     struct atomic_u64 *masks;       // one word per SuperSlab: see superslab.h
     struct atomic_u64 *free_hints;  // one bit per SuperSlab
     struct atomic_u64 *empty_hints; // one bit per SuperSlab
-    char *meta;             // metadata memory, committed as it is used: see meta.h
+    char *meta;                     // metadata memory, committed as it is used: see meta.h
     size_t meta_bytes;
-    uint32_t superslabs;    // that fit in the arena
+    uint32_t superslabs; // that fit in the arena
 };
 
 extern struct arena hak_arena __attribute__((visibility("hidden")));

@@ -8,7 +8,7 @@
 // once, so nothing depends on a further exit handler and no heap is lost.
 //
 // The gate. `inside` of a thread's heap is 1 while it is on a slow path; threads without a heap of
-// their own (attaching, late, leaving) are counted in `gate.guests`. A fork sets `gate.closed`, then
+// their own (attaching, late, leaving) are counted in `gate.guests`. A fork sets `gate.closed` and
 // waits until all are out; one that enters sets its mark, then looks at `closed`. Both sides store,
 // then load the other's cell, all four sequentially consistent, so at least one sees the other
 // (Dekker): either the thread steps back and waits, or the fork waits for it. `closed` holds the

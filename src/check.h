@@ -11,10 +11,10 @@
 // Writes one line (condition, file, line) on standard error without allocating, then aborts.
 _Noreturn COLD void hak_assert_failed(const char *condition, const char *file, int line);
 
-#define HAK_ASSERT(condition)                                                                     \
-    do {                                                                                          \
-        if (HAK_CHECKED && unlikely(!(condition)))                                                \
-            hak_assert_failed(#condition, __FILE__, __LINE__);                                    \
+#define HAK_ASSERT(condition)                                  \
+    do {                                                       \
+        if (HAK_CHECKED && unlikely(!(condition)))             \
+            hak_assert_failed(#condition, __FILE__, __LINE__); \
     } while (0)
 
 // As HAK_ASSERT, for conditions whose cost grows with a structure: never on a hit path.

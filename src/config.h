@@ -8,7 +8,7 @@
 
 #include "base.h"
 
-#define is_power_of_two_constant(n) ((n) != 0 && ((n) & ((n) - 1)) == 0)
+#define is_power_of_two_constant(n) ((n) != 0 && ((n) & ((n)-1)) == 0)
 
 #define SMALL_OR(small, normal) (GEOMETRY_SMALL ? (small) : (normal))
 
@@ -20,7 +20,7 @@
 #define SUPERSLAB_SIZE ((size_t)1 << SUPERSLAB_SHIFT)
 #define ARENA_SIZE_MAX SMALL_OR((size_t)64 << 20, (size_t)1 << 40)
 #define ARENA_SIZE_MIN (2 * SUPERSLAB_SIZE)
-_Static_assert(SUPERSLAB_UNITS * UNIT_SIZE == SUPERSLAB_SIZE, "units tile a SuperSlab");
+_Static_assert(SUPERSLAB_UNITS *UNIT_SIZE == SUPERSLAB_SIZE, "units tile a SuperSlab");
 _Static_assert(2 * SUPERSLAB_UNITS == 64, "EMPTY and UNUSED masks share one 64-bit word");
 _Static_assert(ARENA_SIZE_MAX % SUPERSLAB_SIZE == 0, "SuperSlabs tile the arena");
 _Static_assert(ARENA_SIZE_MAX >> UNIT_SHIFT <= UINT32_MAX, "a unit index fits in 32 bits");
@@ -48,7 +48,7 @@ _Static_assert(CLASS_SIZE_MAX <= SUPERSLAB_SIZE / 8, "a slab of the largest clas
 // ---- slabs ----
 #define SLAB_BLOCKS_MAX (UNIT_SIZE / 16)
 #define SLAB_WORDS_MAX (SLAB_BLOCKS_MAX / 64)
-#define SLAB_TAIL_SHIFT 4 // a slab's unused tail is at most 1/16 of it (preferred lengths)
+#define SLAB_TAIL_SHIFT 4     // a slab's unused tail is at most 1/16 of it (preferred lengths)
 #define SLAB_BLOCKS_WANTED 8u // a class of many units wants at least so many blocks per slab
 // Classes from here up are refilled with used blocks first, then block by block, so that calloc
 // knows a block that no one has touched since the kernel zeroed its pages.
@@ -79,8 +79,8 @@ _Static_assert(is_power_of_two_constant(MAGAZINE_BLOCKS_MAX + 1), "with the sent
 
 // ---- heaps, purging, sweeping ----
 #define HEAPS_MAX SMALL_OR(256u, 65536u)
-#define SWEEP_HEAPS_MAX SMALL_OR(2u, 8u) // idle heaps looked at by one sweep
-#define POOL_PROBES_MAX SMALL_OR(4u, 64u) // SuperSlabs looked at before a new one is begun
+#define SWEEP_HEAPS_MAX SMALL_OR(2u, 8u)     // idle heaps looked at by one sweep
+#define POOL_PROBES_MAX SMALL_OR(4u, 64u)    // SuperSlabs looked at before a new one is begun
 #define PURGE_UNITS_MAX SMALL_OR(64u, 4096u) // units given back by one purge
 
 // PTRDIFF_MAX: larger requests fail with ENOMEM, as ISO C's pointer subtraction needs.

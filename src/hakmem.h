@@ -89,46 +89,46 @@ HAK_API int hak_malloc_trim(size_t pad) HAK_NOEXCEPT;
 
 /* Sums over all threads. Read while other threads run, they are exact only per counter. */
 struct hak_stats {
-    uint64_t reserved_bytes;      /* address space of the arena */
-    uint64_t committed_bytes;     /* of blocks: accessible and not given back */
+    uint64_t reserved_bytes;  /* address space of the arena */
+    uint64_t committed_bytes; /* of blocks: accessible and not given back */
     uint64_t committed_peak_bytes;
-    uint64_t live_bytes;          /* in blocks that are handed out (block sizes) */
-    uint64_t cached_bytes;        /* in magazines of threads */
-    uint64_t empty_bytes;         /* in units free but still committed */
-    uint64_t metadata_bytes;      /* committed for the allocator's own records */
-    uint64_t heaps;               /* created so far: the most threads alive at a time */
-    uint64_t heaps_idle;          /* of them without a thread */
-    uint64_t superslabs;          /* begun */
-    uint64_t slabs_from_empty;    /* pool stage 1: units that were still committed */
-    uint64_t slabs_from_unused;   /* pool stage 2: units of a SuperSlab already begun */
-    uint64_t slabs_from_new;      /* pool stage 3: a SuperSlab was begun */
+    uint64_t live_bytes;        /* in blocks that are handed out (block sizes) */
+    uint64_t cached_bytes;      /* in magazines of threads */
+    uint64_t empty_bytes;       /* in units free but still committed */
+    uint64_t metadata_bytes;    /* committed for the allocator's own records */
+    uint64_t heaps;             /* created so far: the most threads alive at a time */
+    uint64_t heaps_idle;        /* of them without a thread */
+    uint64_t superslabs;        /* begun */
+    uint64_t slabs_from_empty;  /* pool stage 1: units that were still committed */
+    uint64_t slabs_from_unused; /* pool stage 2: units of a SuperSlab already begun */
+    uint64_t slabs_from_new;    /* pool stage 3: a SuperSlab was begun */
     uint64_t slabs_released;
-    uint64_t remote_freed;        /* blocks freed by a thread that does not own their slab */
-    uint64_t remote_drained;      /* of them, taken back by owners so far */
+    uint64_t remote_freed;   /* blocks freed by a thread that does not own their slab */
+    uint64_t remote_drained; /* of them, taken back by owners so far */
     uint64_t drains;
     uint64_t sweeps;
-    uint64_t adopted;             /* slabs that changed their owner in a sweep */
+    uint64_t adopted; /* slabs that changed their owner in a sweep */
     uint64_t refills;
     uint64_t flushes;
     uint64_t purges;
     uint64_t purged_bytes;
-    uint64_t large_live;          /* blocks */
-    uint64_t huge_live;           /* blocks, those outside of the arena included */
-    uint64_t mapped_live;         /* huge blocks in mappings of their own */
+    uint64_t large_live;  /* blocks */
+    uint64_t huge_live;   /* blocks, those outside of the arena included */
+    uint64_t mapped_live; /* huge blocks in mappings of their own */
     uint64_t foreign_frees;
-    uint64_t os_failures;         /* calls to the system that failed */
-    uint64_t page_faults_minor;   /* of the whole process */
+    uint64_t os_failures;       /* calls to the system that failed */
+    uint64_t page_faults_minor; /* of the whole process */
     uint64_t page_faults_major;
 };
 
 struct hak_class_stats {
     size_t block_bytes;
-    uint64_t slabs;               /* now */
-    uint64_t capacity;            /* blocks in them */
-    uint64_t live;                /* blocks handed out */
-    uint64_t cached;              /* blocks in magazines */
-    uint64_t refilled;            /* blocks so far, slab to magazine */
-    uint64_t flushed;             /* blocks so far, magazine to slab */
+    uint64_t slabs;    /* now */
+    uint64_t capacity; /* blocks in them */
+    uint64_t live;     /* blocks handed out */
+    uint64_t cached;   /* blocks in magazines */
+    uint64_t refilled; /* blocks so far, slab to magazine */
+    uint64_t flushed;  /* blocks so far, magazine to slab */
 };
 
 HAK_API void hak_get_stats(struct hak_stats *out) HAK_NOEXCEPT;
@@ -143,23 +143,23 @@ HAK_API void hak_print_foreign(int fd) HAK_NOEXCEPT;
 
 /* ---- audit ---- */
 
-struct hak_audit {
-    uint64_t slabs;               /* ACTIVE slabs walked */
-    uint64_t capacity;            /* blocks in them; capacity = live + cached + free + remote */
-    uint64_t live;                /* blocks handed out, of size classes */
+struct hak_audit_report {
+    uint64_t slabs;    /* ACTIVE slabs walked */
+    uint64_t capacity; /* blocks in them; capacity = live + cached + free + remote */
+    uint64_t live;     /* blocks handed out, of size classes */
     uint64_t cached;
     uint64_t free;
     uint64_t remote;
-    uint64_t large;               /* live large blocks */
-    uint64_t huge;                /* live huge blocks */
-    uint64_t errors;              /* violated invariants */
-    char first_error[160];        /* what and where, or "" */
+    uint64_t large;        /* live large blocks */
+    uint64_t huge;         /* live huge blocks */
+    uint64_t errors;       /* violated invariants */
+    char first_error[160]; /* what and where, or "" */
 };
 
 /* Walks the whole heap and checks every invariant of every structure. The caller ensures that no
  * other thread is inside of the allocator meanwhile. Returns whether nothing was found. Costs time
  * and scratch memory in proportion to the heap; false with an error text if it cannot get it. */
-HAK_API bool hak_audit(struct hak_audit *out) HAK_NOEXCEPT;
+HAK_API bool hak_audit(struct hak_audit_report *out) HAK_NOEXCEPT;
 
 /* ---- the library itself ---- */
 

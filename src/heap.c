@@ -29,7 +29,10 @@
 
 static void *no_slots[2]; // slot 0: the sentinel; slot 1: limit, never written
 
-#define NO_MAGAZINE { .top = { &no_slots[1] }, .limit = { &no_slots[1] } }
+#define NO_MAGAZINE                                        \
+    {                                                      \
+        .top = { &no_slots[1] }, .limit = { &no_slots[1] } \
+    }
 
 struct heap hak_no_heap = { .magazines = { [0 ... TAG_COUNT - 1] = NO_MAGAZINE } };
 struct heap hak_late_heap = { .magazines = { [0 ... TAG_COUNT - 1] = NO_MAGAZINE } };
@@ -48,10 +51,11 @@ void hak_heap_start(struct heap *h)
 static bool grow(struct magazine *m, unsigned class_index)
 {
     uint32_t most = hak_classes[class_index].cache_max;
+    uint32_t before = own_load(&m->capacity);
     uint32_t wanted = m->slots == NULL ? MAGAZINE_BLOCKS_START
-                                       : ((m->capacity + 1) << MAGAZINE_GROWTH_SHIFT) - 1;
+                                       : ((before + 1) << MAGAZINE_GROWTH_SHIFT) - 1;
     uint32_t capacity = wanted < most ? wanted : most;
-    if (capacity <= m->capacity)
+    if (capacity <= before)
         return false;
     void **slots = hak_meta_alloc((capacity + 1) * sizeof(void *));
     if (slots == NULL)
@@ -59,10 +63,10 @@ static bool grow(struct magazine *m, unsigned class_index)
     uint32_t count = hak_magazine_count(m);
     if (m->slots != NULL) {
         __builtin_memcpy(slots, m->slots, (count + 1) * sizeof(void *));
-        hak_meta_free(m->slots, (m->capacity + 1) * sizeof(void *));
+        hak_meta_free(m->slots, (before + 1) * sizeof(void *));
     }
     m->slots = slots;
-    m->capacity = capacity;
+    own_store(&m->capacity, capacity);
     own_store(&m->top, slots + 1 + count);
     own_store(&m->limit, slots + 1 + capacity);
     return true;
@@ -214,7 +218,7 @@ static void *refill_tracked(struct heap *h, unsigned class_index, enum pool_effo
     if (s == NULL)
         return NULL;
     struct magazine *m = &h->magazines[class_index];
-    uint32_t count = hak_slab_take_touched(s, m->slots + 1, (m->capacity + 1) / 2);
+    uint32_t count = hak_slab_take_touched(s, m->slots + 1, (own_load(&m->capacity) + 1) / 2);
     void *p;
     if (count != 0) {
         p = m->slots[count];
@@ -236,7 +240,7 @@ void *hak_heap_refill(struct heap *h, unsigned class_index, enum pool_effort eff
     hak_count(&h->counters.refills, 1);
     if (is_tracked(class_index))
         return refill_tracked(h, class_index, effort, zero);
-    uint32_t want = (m->capacity + 1) / 2;
+    uint32_t want = (own_load(&m->capacity) + 1) / 2;
     uint32_t count = 0;
     for (unsigned slabs = 0; slabs < REFILL_SLABS_MAX && count < want; slabs++) {
         // Only the first is worth a new slab.
@@ -343,7 +347,7 @@ bool hak_heap_make_room(struct heap *h, unsigned class_index)
         return true;
     if (m->slots == NULL)
         return false;
-    flush(h, class_index, (m->capacity + 1) / 2);
+    flush(h, class_index, (own_load(&m->capacity) + 1) / 2);
     return true;
 }
 
@@ -391,8 +395,9 @@ bool hak_heap_ok(const struct heap *h)
     for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
         const struct magazine *m = &h->magazines[c];
         if (m->slots != NULL &&
-            (m->slots[0] != NULL || hak_magazine_count(m) > m->capacity ||
-             (void **)own_load(&m->limit) != m->slots + 1 + m->capacity))
+            (m->slots[0] != NULL ||
+             (void **)own_load(&m->limit) != m->slots + 1 + own_load(&m->capacity) ||
+             (void **)own_load(&m->top) != m->slots + 1 + hak_magazine_count(m)))
             return false;
         const struct slab *previous = NULL;
         for (const struct slab *s = h->first[c]; s != NULL; previous = s, s = s->next)

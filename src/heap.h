@@ -15,8 +15,7 @@ struct magazine {
     struct own_ptr top;   // void **: the slot that the next free writes
     struct own_ptr limit; // void **
     void **slots;         // capacity + 1 pointers of metadata memory; NULL before first use
-    uint32_t capacity;
-    uint32_t unused;
+    struct own_u32 capacity;
 };
 
 enum heap_state {
@@ -37,8 +36,8 @@ struct heap_counters {
 };
 
 struct heap {
-    struct magazine magazines[TAG_COUNT];              // first: class_offset counts from here
-    uint16_t class_offset[TABLE_SIZE_MAX / 16 + 1];    // bytes to the magazine for (n + 15) / 16
+    struct magazine magazines[TAG_COUNT];           // first: class_offset counts from here
+    uint16_t class_offset[TABLE_SIZE_MAX / 16 + 1]; // bytes to the magazine for (n + 15) / 16
 
     // Owner only.
     struct slab *first[CLASS_COUNT + 1]; // slabs with free bits: taken from here ...
@@ -48,9 +47,9 @@ struct heap {
 
     // Any thread.
     struct inbox inbox;
-    ON_OWN_LINE struct atomic_u32 state;  // enum heap_state
-    struct atomic_u32 inside;             // 1 while the owner is inside of the fork gate
-    struct heap *next_idle;               // guarded by the lock of heaps.c
+    ON_OWN_LINE struct atomic_u32 state; // enum heap_state
+    struct atomic_u32 inside;            // 1 while the owner is inside of the fork gate
+    struct heap *next_idle;              // guarded by the lock of heaps.c
 };
 _Static_assert(offsetof(struct heap, magazines) == 0, "class_offset is relative to the heap");
 _Static_assert(sizeof(struct magazine) * TAG_COUNT <= UINT16_MAX, "an offset fits in 16 bits");
@@ -68,8 +67,8 @@ static inline bool hak_heap_is_real(const struct heap *h)
 // Prepares a zeroed heap.
 void hak_heap_start(struct heap *h);
 
-// Gives the empty magazine of the class more room, up to its limit: each miss makes it larger. False
-// if it has no slots at all, for want of metadata memory.
+// Gives the empty magazine of the class more room, up to its limit: each miss makes it larger.
+// False if it has no slots at all, for want of metadata memory.
 bool hak_heap_grow(struct heap *h, unsigned class_index);
 
 // Refills the empty magazine of the class and pops one block: NULL if `effort` brings nothing.
@@ -97,11 +96,34 @@ void hak_heap_release_kept(struct heap *h);
 unsigned hak_heap_adopt(struct heap *to, struct heap *from, unsigned class_index,
                         unsigned slabs_max);
 
+// Blocks in a magazine: exact for its owner, at most its capacity for others.
 static inline uint32_t hak_magazine_count(const struct magazine *m)
 {
-    if (m->slots == NULL)
-        return 0;
-    return (uint32_t)((void **)own_load(&m->top) - m->slots) - 1;
+    ptrdiff_t room = (void **)own_load(&m->limit) - (void **)own_load(&m->top);
+    uint32_t capacity = own_load(&m->capacity);
+    return room < 0 || (size_t)room > capacity ? 0 : capacity - (uint32_t)room;
+}
+
+// Pops the newest block; NULL if the magazine is empty.
+ALWAYS_INLINE void *hak_magazine_pop(struct magazine *m)
+{
+    void **top = own_load(&m->top);
+    void *p = top[-1]; // the sentinel if empty
+    if (likely(p != NULL))
+        own_store(&m->top, top - 1);
+    return p;
+}
+
+// False if the magazine is full.
+ALWAYS_INLINE bool hak_magazine_push(struct magazine *m, void *p)
+{
+    void **top = own_load(&m->top);
+    if (unlikely(top == own_load(&m->limit)))
+        return false;
+    *top = p;
+    own_order(); // a fork's snapshot has the slot before the top that counts it
+    own_store(&m->top, top + 1);
+    return true;
 }
 
 // Adds to a counter of the calling thread's heap.

@@ -10,7 +10,7 @@
 // exhausted or HEAPS_MAX are busy.
 struct heap *hak_heaps_borrow(void);
 
-// Gives the caller's heap back: flushed, drained, empty slabs released; its other slabs stay with it.
+// Gives the caller's heap back: flushed, drained, empty slabs released; it keeps its other slabs.
 void hak_heaps_return(struct heap *h);
 
 // Claims up to `heaps_max` idle heaps in turn, drains them and releases what is empty; with a class

@@ -17,14 +17,14 @@
 #include "pool.h"
 
 static struct {
-    struct atomic_u64 large, huge, units; // live now
+    struct atomic_u64 large, huge, bytes; // live now: blocks, blocks, usable bytes
 } counts;
 
 void hak_large_start(void)
 {
     init_cell(&counts.large, 0);
     init_cell(&counts.huge, 0);
-    init_cell(&counts.units, 0);
+    init_cell(&counts.bytes, 0);
 }
 
 size_t hak_large_usable(size_t n)
@@ -42,12 +42,13 @@ static void *hand_out(const struct run *r, enum slab_state state, size_t n)
     struct slab *s = hak_slab_at(r->unit);
     void *p = hak_unit_base(r->unit);
     hak_slab_begin_block(s, state, r->units, hak_large_usable(n));
-    store_relaxed(LARGE_LIVE, &s->live, 1); // the user passes the pointer on with an order of its own
+    store_relaxed(LARGE_LIVE, &s->live,
+                  1); // the user passes the pointer on with an order of its own
     if (state == SLAB_LARGE)
         fetch_add_relaxed(LARGE_COUNT, &counts.large, 1);
     else
         fetch_add_relaxed(HUGE_COUNT, &counts.huge, 1);
-    fetch_add_relaxed(LARGE_UNITS, &counts.units, r->units);
+    fetch_add_relaxed(LARGE_BYTES, &counts.bytes, hak_large_usable(n));
     sanitize_take(p, n, r->units * UNIT_SIZE);
     return p;
 }
@@ -94,7 +95,7 @@ bool hak_large_free(struct slab *s)
         fetch_add_relaxed(LARGE_UNCOUNT, &counts.large, (uint64_t)-1);
     else
         fetch_add_relaxed(HUGE_UNCOUNT, &counts.huge, (uint64_t)-1);
-    fetch_add_relaxed(LARGE_UNITS_MINUS, &counts.units, -(uint64_t)units);
+    fetch_add_relaxed(LARGE_BYTES_MINUS, &counts.bytes, -own_load(&s->bytes));
     sanitize_give(hak_slab_base(s), units * UNIT_SIZE);
     hak_slab_end(s);
     hak_pool_release_huge(unit, units, true, os_clock_ms());
@@ -108,7 +109,6 @@ static void give_tail(struct slab *s, uint32_t keep)
     uint32_t units = own_load(&s->units);
     own_store(&s->units, keep);
     hak_set_tags(unit + keep, units - keep, TAG_NONE);
-    fetch_add_relaxed(LARGE_UNITS_TAIL, &counts.units, -(uint64_t)(units - keep));
     sanitize_own(hak_unit_base(unit + keep), (units - keep) * UNIT_SIZE);
     hak_pool_release_huge(unit + keep, units - keep, true, os_clock_ms());
 }
@@ -125,7 +125,6 @@ static bool extend(struct slab *s, uint32_t units)
         return false;
     hak_set_tags(unit + have, units - have, large ? TAG_LARGE : TAG_HUGE);
     own_store(&s->units, units);
-    fetch_add_relaxed(LARGE_UNITS_PLUS, &counts.units, units - have);
     return true;
 }
 
@@ -143,6 +142,7 @@ bool hak_large_resize(struct slab *s, size_t n)
         return false;
     if (units < have)
         give_tail(s, units);
+    fetch_add_relaxed(LARGE_BYTES_RESIZE, &counts.bytes, hak_large_usable(n) - own_load(&s->bytes));
     own_store(&s->bytes, hak_large_usable(n));
     sanitize_take_more(hak_slab_base(s), n, units * UNIT_SIZE);
     return true;
@@ -170,7 +170,7 @@ struct large_stats hak_large_stats(void)
     return (struct large_stats){
         .large = load_relaxed(LARGE_STATS_LARGE, &counts.large),
         .huge = load_relaxed(LARGE_STATS_HUGE, &counts.huge),
-        .large_bytes = load_relaxed(LARGE_STATS_UNITS, &counts.units) << UNIT_SHIFT,
+        .usable_bytes = load_relaxed(LARGE_STATS_BYTES, &counts.bytes),
     };
 }
 

@@ -31,9 +31,9 @@ bool hak_large_resize(struct slab *s, size_t n);
 // possible, copy instead.
 void *hak_huge_move(struct slab *s, size_t n);
 
-// Live blocks so far minus freed: large, huge.
+// What is live now.
 struct large_stats {
-    uint64_t large, huge, large_bytes;
+    uint64_t large, huge, usable_bytes;
 };
 struct large_stats hak_large_stats(void);
 

@@ -151,8 +151,8 @@ static bool scan_span(size_t units, size_t align, bool zero, bool empty_only, st
         uint32_t at = first + (uint32_t)(offset / SUPERSLAB_UNITS);
         if (at >= begun)
             return false;
-        bool aligned = offset != 0 || ((uintptr_t)hak_unit_base(first * SUPERSLAB_UNITS) &
-                                       (align - 1)) == 0;
+        bool aligned = offset != 0 ||
+                       ((uintptr_t)hak_unit_base(first * SUPERSLAB_UNITS) & (align - 1)) == 0;
         if (!aligned || !available(at, units_here(units, offset), empty_only)) {
             first = at + 1;
             offset = 0;
@@ -267,8 +267,8 @@ static uint32_t aged(uint32_t superslab, uint32_t empty, uint64_t now_ms, uint64
     uint32_t old = 0;
     for (uint32_t bits = empty; bits != 0; bits &= bits - 1) {
         unsigned i = lowest_bit(bits);
-        uint32_t since =
-            load_relaxed(PURGE_STAMP, &hak_arena.stamps[superslab * SUPERSLAB_UNITS + i]);
+        uint32_t since = load_relaxed(PURGE_STAMP,
+                                      &hak_arena.stamps[superslab * SUPERSLAB_UNITS + i]);
         if ((uint32_t)now_ms - since >= delay_ms)
             old |= (uint32_t)1 << i;
     }

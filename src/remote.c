@@ -59,6 +59,16 @@ struct slab *hak_remote_take_all(struct inbox *mine)
     return exchange_acquire(INBOX_TAKE, &mine->head, NULL); // pairs with INBOX_PUSH
 }
 
+// Blocks that were free when someone freed them.
+_Noreturn COLD static void fault_twice(const struct slab *s, unsigned word, uint64_t twice)
+{
+    unsigned class_index = own_load(&s->class_index);
+    size_t index = word * 64 + lowest_bit(twice);
+    const void *p = hak_slab_base(s) + index * hak_class_bytes(class_index);
+    hak_fault(index < own_load(&s->handed) ? FAULT_DOUBLE_FREE : FAULT_NEVER_ALLOCATED, p,
+              class_index);
+}
+
 // Moves remote bits to free bits. Caller is the owner.
 static uint32_t harvest(struct slab *s)
 {
@@ -67,14 +77,11 @@ static uint32_t harvest(struct slab *s)
         if (load_relaxed(REMOTE_HARVEST_PEEK, &s->remote[w]) == 0)
             continue;
         uint64_t bits = exchange_acquire(REMOTE_HARVEST, &s->remote[w], 0); // pairs with MARK
-        uint64_t twice = hak_slab_give(s, w, bits);
-        if (unlikely(twice != 0)) {
-            unsigned class_index = own_load(&s->class_index);
-            size_t index = w * 64 + lowest_bit(twice);
-            const void *p = hak_slab_base(s) + index * hak_class_bytes(class_index);
-            hak_fault(index < own_load(&s->handed) ? FAULT_DOUBLE_FREE : FAULT_NEVER_ALLOCATED, p,
-                      class_index);
-        }
+        uint64_t twice = bits & ~hak_slab_possible(s, w); // marked in an old, longer life
+        if (likely(twice == 0))
+            twice = hak_slab_give(s, w, bits);
+        if (unlikely(twice != 0))
+            fault_twice(s, w, twice);
         count += (uint32_t)__builtin_popcountll(bits);
     }
     return count;
@@ -106,6 +113,12 @@ uint32_t hak_remote_adopt(struct slab *s, struct inbox *mine)
 
 void hak_remote_begin(struct slab *s, struct inbox *mine)
 {
+    // A mark that is there already is a double free in the old life that came after its end.
+    for (unsigned w = 0, words = hak_slab_words(s); w < words; w++) {
+        uint64_t stale = load_relaxed(REMOTE_BEGIN_PEEK, &s->remote[w]);
+        if (unlikely(stale != 0))
+            fault_twice(s, w, stale);
+    }
     store_relaxed(REMOTE_BEGIN_OWNER, &s->owner, mine);
     // Release: owner and record, to a late freer of an old life that wins the token from now on.
     // A read-modify-write, so that it synchronises with late freers that came before.

@@ -6,148 +6,167 @@
 #ifndef HAK_SITES_H
 #define HAK_SITES_H
 
-#define HAK_SITES(X)                                                                              \
-    /* seam/lock.c */                                                                             \
-    X(LOCK_TRY, "acquire: pairs with LOCK_RELEASE, sees what the last holder wrote")              \
-    X(LOCK_PEEK, "relaxed: only decides whether LOCK_SPIN_TRY is worth it")                       \
-    X(LOCK_SPIN_TRY, "acquire: pairs with LOCK_RELEASE")                                          \
-    X(LOCK_SPIN, "hint: a bounded number of turns, then the futex")                               \
-    X(LOCK_WAIT, "acquire: pairs with LOCK_RELEASE; leaves 'someone may wait' behind")            \
-    X(LOCK_RELEASE, "release: publishes the critical section to the next holder")                 \
-    /* foreign.c */                                                                               \
-    X(FOREIGN_PROBE, "relaxed: a call site is a plain number, nothing is read through it")        \
-    X(FOREIGN_CLAIM, "relaxed: as FOREIGN_PROBE; the cell goes from 0 to a site once")            \
-    X(FOREIGN_SPIN, "hint: a spurious failure of FOREIGN_CLAIM; the cell can change once only")   \
-    X(FOREIGN_COUNT, "relaxed: a counter")                                                        \
-    X(FOREIGN_REST, "relaxed: a counter")                                                         \
-    X(FOREIGN_READ_SITE, "relaxed: report; may lag behind")                                       \
-    X(FOREIGN_READ_COUNT, "relaxed: report; may lag behind")                                      \
-    X(FOREIGN_READ_REST, "relaxed: report; may lag behind")                                       \
-    /* arena.c */                                                                                 \
-    X(ARENA_TAG_READ, "relaxed: a block's holder got its tag with the block, from the thread that allocated it") \
-    X(ARENA_TAG_WRITE, "relaxed: published with the blocks, or by GIVE")                          \
-    /* superslab.c */                                                                             \
-    X(SUPERSLAB_BEGUN_READ, "acquire: records and memory of a SuperSlab seen as begun are committed") \
-    X(SUPERSLAB_WORD_PEEK, "relaxed: chooses candidates; a claim decides")                        \
-    X(COMMITTED_READ, "relaxed: statistics")                                                      \
-    X(COMMITTED_PEAK_READ, "relaxed: statistics")                                                 \
-    X(COMMITTED_ADD, "relaxed: a counter")                                                        \
-    X(COMMITTED_PEAK_LOAD, "relaxed: a maximum")                                                  \
-    X(COMMITTED_PEAK_CAS, "relaxed: a maximum")                                                   \
-    X(COMMITTED_PEAK_SPIN, "hint: another thread raised the maximum")                             \
-    X(CLAIM_LOAD, "relaxed: first guess for CLAIM_CAS")                                           \
-    X(CLAIM_CAS, "acquire: contents, tags and records of units, as released by GIVE")             \
-    X(CLAIM_SPIN, "hint: the word changed, so another thread succeeded")                          \
-    X(CLAIM_AT_LOAD, "relaxed: first guess for CLAIM_AT_CAS")                                     \
-    X(CLAIM_AT_CAS, "acquire: as CLAIM_CAS")                                                      \
-    X(CLAIM_AT_SPIN, "hint: the word changed, so another thread succeeded")                       \
-    X(CLAIM_EMPTY, "acquire: as CLAIM_CAS; release is not needed, RMWs keep GIVE's release sequence") \
-    X(GIVE, "release: contents, tags and records of units, to CLAIM_CAS, CLAIM_AT_CAS, CLAIM_EMPTY") \
-    X(GIVE_FREE_HINT, "release: the word, to HINT_CLEAR (lemma H)")                               \
-    X(GIVE_EMPTY_HINT, "release: the word, to HINT_CLEAR (lemma H)")                              \
-    X(BEGIN_LOAD, "relaxed: written under the same lock")                                         \
-    X(BEGIN_STORE, "release: committed records and memory, to SUPERSLAB_BEGUN_READ")              \
-    X(HINT_READ, "relaxed: chooses candidates; a claim decides")                                  \
-    X(HINT_CLEAR, "acquire: the words of those who set the hint before; release keeps their sequence") \
-    X(HINT_RECHECK, "relaxed: ordered after HINT_CLEAR by its acquire")                           \
-    X(HINT_RESTORE, "relaxed: the word that it announces was released by its giver")              \
-    /* slab.c */                                                                                  \
-    X(SLAB_REMOTE_PEEK, "relaxed: audit at a quiescent point")                                    \
-    /* remote.c */                                                                                \
-    X(REMOTE_OWNER_TEST, "relaxed: equality with my own inbox can only be changed by me")         \
-    X(REMOTE_MARK, "release: the freer's use of the blocks, to REMOTE_HARVEST")                   \
-    X(INBOX_HEAD, "relaxed: first guess for INBOX_PUSH")                                          \
-    X(INBOX_LINK_WRITE, "relaxed: published by INBOX_PUSH")                                       \
-    X(INBOX_PUSH, "release: the link, to INBOX_TAKE")                                             \
-    X(INBOX_SPIN, "hint: another push or a take succeeded")                                       \
-    X(REMOTE_NOTIFY, "release: my marks, to whoever clears the token; acquire: the owner that its last holder left") \
-    X(REMOTE_OWNER_READ, "relaxed: ordered by REMOTE_NOTIFY; only the holder changes it")         \
-    X(INBOX_PEEK, "relaxed: an empty inbox is looked at again at the next drain")                 \
-    X(INBOX_TAKE, "acquire: links of the slabs, pairs with INBOX_PUSH")                           \
-    X(REMOTE_HARVEST_PEEK, "relaxed: marks of freers that found the token taken happen before by the clear") \
-    X(REMOTE_HARVEST, "acquire: the freers' use of the blocks, pairs with REMOTE_MARK")           \
-    X(INBOX_LINK_READ, "relaxed: ordered by INBOX_TAKE")                                          \
-    X(REMOTE_SETTLE, "acquire: marks of freers that found the token taken; release: the record, to the next holder") \
-    X(REMOTE_HOLD, "acquire: the record as its last holder left it; release: keeps the sequence of REMOTE_NOTIFY") \
-    X(REMOTE_ADOPT_OWNER, "relaxed: published by REMOTE_ADOPT")                                   \
-    X(REMOTE_ADOPT, "release: the new owner, to REMOTE_NOTIFY; acquire: as REMOTE_SETTLE")        \
-    X(REMOTE_BEGIN_OWNER, "relaxed: published by REMOTE_BEGIN")                                   \
-    X(REMOTE_BEGIN, "release: owner and record, to a late REMOTE_NOTIFY; acquire: late freers of the old life") \
-    X(REMOTE_COUNT, "relaxed: statistics")                                                        \
-    /* pool.c */                                                                                  \
-    X(POOL_ROTOR, "relaxed: a place to begin a search")                                           \
-    X(POOL_STAMP, "relaxed: published by GIVE")                                                   \
-    X(TICK_LOAD, "relaxed: a time; TICK_CAS decides")                                             \
-    X(TICK_CAS, "acquire, though only an election: the loser goes on without having seen anything") \
+#define HAK_SITES(X)                                                                               \
+    /* seam/lock.c */                                                                              \
+    X(LOCK_TRY, "acquire: pairs with LOCK_RELEASE, sees what the last holder wrote")               \
+    X(LOCK_PEEK, "relaxed: only decides whether LOCK_SPIN_TRY is worth it")                        \
+    X(LOCK_SPIN_TRY, "acquire: pairs with LOCK_RELEASE")                                           \
+    X(LOCK_SPIN, "hint: a bounded number of turns, then the futex")                                \
+    X(LOCK_WAIT, "acquire: pairs with LOCK_RELEASE; leaves 'someone may wait' behind")             \
+    X(LOCK_RELEASE, "release: publishes the critical section to the next holder")                  \
+    /* foreign.c */                                                                                \
+    X(FOREIGN_PROBE, "relaxed: a call site is a plain number, nothing is read through it")         \
+    X(FOREIGN_CLAIM, "relaxed: as FOREIGN_PROBE; the cell goes from 0 to a site once")             \
+    X(FOREIGN_SPIN, "hint: a spurious failure of FOREIGN_CLAIM; the cell can change once only")    \
+    X(FOREIGN_COUNT, "relaxed: a counter")                                                         \
+    X(FOREIGN_REST, "relaxed: a counter")                                                          \
+    X(FOREIGN_READ_SITE, "relaxed: report; may lag behind")                                        \
+    X(FOREIGN_READ_COUNT, "relaxed: report; may lag behind")                                       \
+    X(FOREIGN_READ_REST, "relaxed: report; may lag behind")                                        \
+    /* arena.c */                                                                                  \
+    X(ARENA_TAG_READ,                                                                              \
+      "relaxed: a block's holder got its tag with the block, from the thread that allocated it")   \
+    X(ARENA_TAG_WRITE, "relaxed: published with the blocks, or by GIVE")                           \
+    /* superslab.c */                                                                              \
+    X(SUPERSLAB_BEGUN_READ,                                                                        \
+      "acquire: records and memory of a SuperSlab seen as begun are committed")                    \
+    X(SUPERSLAB_WORD_PEEK, "relaxed: chooses candidates; a claim decides")                         \
+    X(COMMITTED_READ, "relaxed: statistics")                                                       \
+    X(COMMITTED_PEAK_READ, "relaxed: statistics")                                                  \
+    X(COMMITTED_ADD, "relaxed: a counter")                                                         \
+    X(COMMITTED_PEAK_LOAD, "relaxed: a maximum")                                                   \
+    X(COMMITTED_PEAK_CAS, "relaxed: a maximum")                                                    \
+    X(COMMITTED_PEAK_SPIN, "hint: another thread raised the maximum")                              \
+    X(CLAIM_LOAD, "relaxed: first guess for CLAIM_CAS")                                            \
+    X(CLAIM_CAS, "acquire: contents, tags and records of units, as released by GIVE")              \
+    X(CLAIM_SPIN, "hint: the word changed, so another thread succeeded")                           \
+    X(CLAIM_AT_LOAD, "relaxed: first guess for CLAIM_AT_CAS")                                      \
+    X(CLAIM_AT_CAS, "acquire: as CLAIM_CAS")                                                       \
+    X(CLAIM_AT_SPIN, "hint: the word changed, so another thread succeeded")                        \
+    X(CLAIM_EMPTY,                                                                                 \
+      "acquire: as CLAIM_CAS; release is not needed, RMWs keep GIVE's release sequence")           \
+    X(GIVE,                                                                                        \
+      "release: contents, tags and records of units, to CLAIM_CAS, CLAIM_AT_CAS, CLAIM_EMPTY")     \
+    X(GIVE_FREE_HINT, "release: the word, to HINT_CLEAR (lemma H)")                                \
+    X(GIVE_EMPTY_HINT, "release: the word, to HINT_CLEAR (lemma H)")                               \
+    X(BEGIN_LOAD, "relaxed: written under the same lock")                                          \
+    X(BEGIN_STORE, "release: committed records and memory, to SUPERSLAB_BEGUN_READ")               \
+    X(HINT_READ, "relaxed: chooses candidates; a claim decides")                                   \
+    X(HINT_CLEAR,                                                                                  \
+      "acquire: the words of those who set the hint before; release keeps their sequence")         \
+    X(HINT_RECHECK, "relaxed: ordered after HINT_CLEAR by its acquire")                            \
+    X(HINT_RESTORE, "relaxed: the word that it announces was released by its giver")               \
+    /* slab.c */                                                                                   \
+    X(SLAB_REMOTE_PEEK, "relaxed: audit at a quiescent point")                                     \
+    /* remote.c */                                                                                 \
+    X(REMOTE_OWNER_TEST, "relaxed: equality with my own inbox can only be changed by me")          \
+    X(REMOTE_MARK, "release: the freer's use of the blocks, to REMOTE_HARVEST")                    \
+    X(INBOX_HEAD, "relaxed: first guess for INBOX_PUSH")                                           \
+    X(INBOX_LINK_WRITE, "relaxed: published by INBOX_PUSH")                                        \
+    X(INBOX_PUSH, "release: the link, to INBOX_TAKE")                                              \
+    X(INBOX_SPIN, "hint: another push or a take succeeded")                                        \
+    X(REMOTE_NOTIFY, "release: my marks, to whoever clears the token; acquire: the owner that "    \
+                     "its last holder left")                                                       \
+    X(REMOTE_OWNER_READ, "relaxed: ordered by REMOTE_NOTIFY; only the holder changes it")          \
+    X(INBOX_PEEK, "relaxed: an empty inbox is looked at again at the next drain")                  \
+    X(INBOX_TAKE, "acquire: links of the slabs, pairs with INBOX_PUSH")                            \
+    X(REMOTE_HARVEST_PEEK,                                                                         \
+      "relaxed: marks of freers that found the token taken happen before by the clear")            \
+    X(REMOTE_HARVEST, "acquire: the freers' use of the blocks, pairs with REMOTE_MARK")            \
+    X(INBOX_LINK_READ, "relaxed: ordered by INBOX_TAKE")                                           \
+    X(REMOTE_SETTLE, "acquire: marks of freers that found the token taken; release: the record, "  \
+                     "to the next holder")                                                         \
+    X(REMOTE_HOLD, "acquire: the record as its last holder left it; release: keeps the sequence "  \
+                   "of REMOTE_NOTIFY")                                                             \
+    X(REMOTE_ADOPT_OWNER, "relaxed: published by REMOTE_ADOPT")                                    \
+    X(REMOTE_ADOPT, "release: the new owner, to REMOTE_NOTIFY; acquire: as REMOTE_SETTLE")         \
+    X(REMOTE_BEGIN_PEEK, "relaxed: marks of an old life are mistakes of the user; told if seen")   \
+    X(REMOTE_BEGIN_OWNER, "relaxed: published by REMOTE_BEGIN")                                    \
+    X(REMOTE_BEGIN,                                                                                \
+      "release: owner and record, to a late REMOTE_NOTIFY; acquire: late freers of the old life")  \
+    X(REMOTE_COUNT, "relaxed: statistics")                                                         \
+    /* pool.c */                                                                                   \
+    X(POOL_ROTOR, "relaxed: a place to begin a search")                                            \
+    X(POOL_STAMP, "relaxed: published by GIVE")                                                    \
+    X(TICK_LOAD, "relaxed: a time; TICK_CAS decides")                                              \
+    X(TICK_CAS,                                                                                    \
+      "acquire, though only an election: the loser goes on without having seen anything")          \
     X(PURGE_STAMP, "relaxed: ordered by reading the word; an old stamp only means an early purge") \
-    X(PURGE_FAILED, "relaxed: a counter")                                                         \
-    X(PURGE_COUNT, "relaxed: a counter")                                                          \
-    X(PURGED_UNITS, "relaxed: a counter")                                                         \
-    X(POOL_STATS_PURGES, "relaxed: statistics")                                                   \
-    X(POOL_STATS_UNITS, "relaxed: statistics")                                                    \
-    X(POOL_STATS_FAILURES, "relaxed: statistics")                                                 \
-    /* heaps.c */                                                                                 \
-    X(HEAPS_COUNT, "acquire: the heap and its table entry, pairs with HEAPS_ADD")                 \
-    X(HEAPS_IDLE_COUNT, "relaxed: zero only spares a sweep")                                      \
-    X(HEAPS_TABLE_READ, "relaxed: ordered by HEAPS_COUNT")                                        \
-    X(HEAP_BORROW, "acquire: the heap as its last owner left it, pairs with HEAP_RETURN and SWEEP_DONE") \
-    X(HEAPS_IDLE_MINUS, "relaxed: a counter")                                                     \
-    X(HEAPS_COUNT_MAKE, "relaxed: written under the same lock")                                   \
-    X(HEAPS_TABLE_WRITE, "relaxed: published by HEAPS_ADD")                                       \
-    X(HEAPS_ADD, "release: the heap and its table entry, to HEAPS_COUNT")                         \
-    X(HEAPS_IDLE_PLUS, "relaxed: a counter")                                                      \
-    X(HEAP_RETURN, "release: the heap, to HEAP_BORROW and SWEEP_CLAIM")                           \
-    X(SWEEP_ROTOR, "relaxed: whose turn it is")                                                   \
-    X(SWEEP_PEEK, "relaxed: SWEEP_CLAIM decides")                                                 \
-    X(SWEEP_CLAIM, "acquire: the heap as its last owner left it, as HEAP_BORROW")                 \
-    X(SWEEP_DONE, "release: the heap, to HEAP_BORROW and SWEEP_CLAIM")                            \
-    X(FORK_INSIDE_RESET, "relaxed: the child has one thread")                                     \
-    X(FORK_STATE, "relaxed: the child has one thread")                                            \
-    /* attach.c */                                                                                \
-    X(STARTED_READ, "acquire: everything set up, pairs with STARTED_WRITE")                       \
-    X(STARTED_AGAIN, "relaxed: written under the same lock")                                      \
-    X(STARTED_WRITE, "release: everything set up, to STARTED_READ")                               \
-    X(HOOKS_READ, "acquire: the exit key, pairs with HOOKS_WRITE")                                \
-    X(HOOKS_CLAIM, "acquire and release: elects the thread that sets the hooks")                  \
-    X(HOOKS_WRITE, "release: the exit key, to HOOKS_READ and HOOKS_WAIT")                         \
-    X(HOOKS_WAIT, "acquire: the exit key, pairs with HOOKS_WRITE")                                \
-    X(GATE_CLOSED, "seq_cst: Dekker with FORK_CLOSE: I see the closed gate, or the fork sees my mark") \
-    X(GATE_WAIT, "acquire: what the forking thread did, pairs with FORK_OPEN")                    \
-    X(GUEST_ENTER, "seq_cst: Dekker with FORK_GUESTS")                                            \
-    X(GUEST_BACK, "seq_cst: with GUEST_ENTER, the fork counts who is inside")                     \
-    X(GUEST_LEAVE, "seq_cst: releases what the guest did, to FORK_GUESTS")                        \
-    X(GATE_ENTER, "seq_cst: Dekker with FORK_INSIDE")                                             \
-    X(GATE_BACK, "release: nothing was done; keeps the mark's order")                             \
-    X(GATE_IS_INSIDE, "relaxed: my own mark")                                                     \
-    X(GATE_LEAVE, "release: what the slow path did, to FORK_INSIDE")                              \
-    X(FORK_CLAIM, "acquire and release: elects one forking thread")                               \
-    X(FORK_CLOSE, "seq_cst: Dekker with GATE_CLOSED")                                             \
-    X(FORK_GUESTS, "seq_cst: Dekker with GUEST_ENTER; acquires what guests did")                  \
-    X(FORK_INSIDE, "seq_cst: Dekker with GATE_ENTER; acquires what slow paths did")               \
-    X(FORK_OPEN, "release: to GATE_WAIT")                                                         \
-    X(FORK_GUESTS_RESET, "relaxed: the child has one thread")                                     \
-    X(FORK_OPEN_CHILD, "release: as FORK_OPEN")                                                   \
-    /* large.c */                                                                                 \
-    X(LARGE_LIVE, "relaxed: the user passes the pointer on with an order of its own")             \
-    X(LARGE_COUNT, "relaxed: a counter")                                                          \
-    X(HUGE_COUNT, "relaxed: a counter")                                                           \
-    X(LARGE_UNITS, "relaxed: a counter")                                                          \
-    X(LARGE_FREE, "acquire: other threads' use of the block; release: mine. Decides a racing double free") \
-    X(LARGE_UNCOUNT, "relaxed: a counter")                                                        \
-    X(HUGE_UNCOUNT, "relaxed: a counter")                                                         \
-    X(LARGE_UNITS_MINUS, "relaxed: a counter")                                                    \
-    X(LARGE_UNITS_TAIL, "relaxed: a counter")                                                     \
-    X(LARGE_UNITS_PLUS, "relaxed: a counter")                                                     \
-    X(LARGE_STATS_LARGE, "relaxed: statistics")                                                   \
-    X(LARGE_STATS_HUGE, "relaxed: statistics")                                                    \
-    X(LARGE_STATS_UNITS, "relaxed: statistics")                                                   \
-    X(LARGE_OK, "relaxed: audit at a quiescent point")                                            \
-    /* mapped.c */                                                                                \
-    X(MAPPED_COUNT, "relaxed: whoever holds a block was handed it after it was counted")          \
-    X(MAPPED_ANY, "relaxed: as MAPPED_COUNT")                                                     \
-    X(MAPPED_ANY_FREE, "relaxed: as MAPPED_COUNT")                                                \
-    X(MAPPED_UNCOUNT, "relaxed: a counter")                                                       \
-    X(MAPPED_STATS, "relaxed: as MAPPED_COUNT")
+    X(PURGE_FAILED, "relaxed: a counter")                                                          \
+    X(PURGE_COUNT, "relaxed: a counter")                                                           \
+    X(PURGED_UNITS, "relaxed: a counter")                                                          \
+    X(POOL_STATS_PURGES, "relaxed: statistics")                                                    \
+    X(POOL_STATS_UNITS, "relaxed: statistics")                                                     \
+    X(POOL_STATS_FAILURES, "relaxed: statistics")                                                  \
+    /* heaps.c */                                                                                  \
+    X(HEAPS_COUNT, "acquire: the heap and its table entry, pairs with HEAPS_ADD")                  \
+    X(HEAPS_IDLE_COUNT, "relaxed: zero only spares a sweep")                                       \
+    X(HEAPS_TABLE_READ, "relaxed: ordered by HEAPS_COUNT")                                         \
+    X(HEAP_BORROW,                                                                                 \
+      "acquire: the heap as its last owner left it, pairs with HEAP_RETURN and SWEEP_DONE")        \
+    X(HEAPS_IDLE_MINUS, "relaxed: a counter")                                                      \
+    X(HEAPS_COUNT_MAKE, "relaxed: written under the same lock")                                    \
+    X(HEAPS_TABLE_WRITE, "relaxed: published by HEAPS_ADD")                                        \
+    X(HEAPS_ADD, "release: the heap and its table entry, to HEAPS_COUNT")                          \
+    X(HEAPS_IDLE_PLUS, "relaxed: a counter")                                                       \
+    X(HEAP_RETURN, "release: the heap, to HEAP_BORROW and SWEEP_CLAIM")                            \
+    X(SWEEP_ROTOR, "relaxed: whose turn it is")                                                    \
+    X(SWEEP_PEEK, "relaxed: SWEEP_CLAIM decides")                                                  \
+    X(SWEEP_CLAIM, "acquire: the heap as its last owner left it, as HEAP_BORROW")                  \
+    X(SWEEP_DONE, "release: the heap, to HEAP_BORROW and SWEEP_CLAIM")                             \
+    X(FORK_INSIDE_RESET, "relaxed: the child has one thread")                                      \
+    X(FORK_STATE, "relaxed: the child has one thread")                                             \
+    /* attach.c */                                                                                 \
+    X(STARTED_READ, "acquire: everything set up, pairs with STARTED_WRITE")                        \
+    X(STARTED_AGAIN, "relaxed: written under the same lock")                                       \
+    X(STARTED_WRITE, "release: everything set up, to STARTED_READ")                                \
+    X(HOOKS_READ, "acquire: the exit key, pairs with HOOKS_WRITE")                                 \
+    X(HOOKS_CLAIM, "acquire and release: elects the thread that sets the hooks")                   \
+    X(HOOKS_WRITE, "release: the exit key, to HOOKS_READ and HOOKS_WAIT")                          \
+    X(HOOKS_WAIT, "acquire: the exit key, pairs with HOOKS_WRITE")                                 \
+    X(GATE_CLOSED,                                                                                 \
+      "seq_cst: Dekker with FORK_CLOSE: I see the closed gate, or the fork sees my mark")          \
+    X(GATE_WAIT, "acquire: what the forking thread did, pairs with FORK_OPEN")                     \
+    X(GUEST_ENTER, "seq_cst: Dekker with FORK_GUESTS")                                             \
+    X(GUEST_BACK, "seq_cst: with GUEST_ENTER, the fork counts who is inside")                      \
+    X(GUEST_LEAVE, "seq_cst: releases what the guest did, to FORK_GUESTS")                         \
+    X(GATE_ENTER, "seq_cst: Dekker with FORK_INSIDE")                                              \
+    X(GATE_BACK, "release: nothing was done; keeps the mark's order")                              \
+    X(GATE_IS_INSIDE, "relaxed: my own mark")                                                      \
+    X(GATE_LEAVE, "release: what the slow path did, to FORK_INSIDE")                               \
+    X(FORK_CLAIM, "acquire and release: elects one forking thread")                                \
+    X(FORK_CLOSE, "seq_cst: Dekker with GATE_CLOSED")                                              \
+    X(FORK_GUESTS, "seq_cst: Dekker with GUEST_ENTER; acquires what guests did")                   \
+    X(FORK_INSIDE, "seq_cst: Dekker with GATE_ENTER; acquires what slow paths did")                \
+    X(FORK_OPEN, "release: to GATE_WAIT")                                                          \
+    X(FORK_GUESTS_RESET, "relaxed: the child has one thread")                                      \
+    X(FORK_OPEN_CHILD, "release: as FORK_OPEN")                                                    \
+    /* large.c */                                                                                  \
+    X(LARGE_LIVE, "relaxed: the user passes the pointer on with an order of its own")              \
+    X(LARGE_COUNT, "relaxed: a counter")                                                           \
+    X(HUGE_COUNT, "relaxed: a counter")                                                            \
+    X(LARGE_BYTES, "relaxed: a counter")                                                           \
+    X(LARGE_FREE,                                                                                  \
+      "acquire: other threads' use of the block; release: mine. Decides a racing double free")     \
+    X(LARGE_UNCOUNT, "relaxed: a counter")                                                         \
+    X(HUGE_UNCOUNT, "relaxed: a counter")                                                          \
+    X(LARGE_BYTES_MINUS, "relaxed: a counter")                                                     \
+    X(LARGE_BYTES_RESIZE, "relaxed: a counter")                                                    \
+    X(LARGE_STATS_LARGE, "relaxed: statistics")                                                    \
+    X(LARGE_STATS_HUGE, "relaxed: statistics")                                                     \
+    X(LARGE_STATS_BYTES, "relaxed: statistics")                                                    \
+    X(LARGE_OK, "relaxed: audit at a quiescent point")                                             \
+    /* mapped.c */                                                                                 \
+    X(MAPPED_COUNT, "relaxed: whoever holds a block was handed it after it was counted")           \
+    X(MAPPED_ANY, "relaxed: as MAPPED_COUNT")                                                      \
+    X(MAPPED_ANY_FREE, "relaxed: as MAPPED_COUNT")                                                 \
+    X(MAPPED_UNCOUNT, "relaxed: a counter")                                                        \
+    X(MAPPED_STATS, "relaxed: as MAPPED_COUNT")                                                    \
+    /* audit.c */                                                                                  \
+    X(AUDIT_INBOX, "acquire: links, pairs with INBOX_PUSH; at a quiescent point")                  \
+    X(AUDIT_LINK, "relaxed: at a quiescent point")                                                 \
+    X(AUDIT_PENDING, "relaxed: at a quiescent point")                                              \
+    X(AUDIT_REMOTE, "relaxed: at a quiescent point")
 
 #define HAK_SITE_ENUM(name, why) SITE_##name,
 enum site { HAK_SITES(HAK_SITE_ENUM) SITE_COUNT };

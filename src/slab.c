@@ -2,7 +2,7 @@
 //
 //   units   |#0 ............|#1 ............|...     blocks of `block_bytes`, first at offset 0
 //   record   free:   1 0 0 1 1 1 1 1 ...             1 = in the slab, may be taken
-//            remote: 0 1 0 0 0 0 0 0 ...             1 = freed by another thread, not yet taken back
+//            remote: 0 1 0 0 0 0 0 0 ...             1 = freed by another thread, still to take back
 //
 //   free_blocks == popcount(free);  free & remote == 0;  bits at and beyond `blocks` are 0
 //   block i was never handed out  <=>  i >= handed   (blocks are taken lowest first)
@@ -32,11 +32,8 @@ void hak_slab_begin(struct slab *s, unsigned class_index, uint32_t units, bool z
     own_store(&s->bytes, 0);
     s->place = PLACE_FULL;
     s->next = s->prev = NULL;
-    for (uint32_t left = blocks, w = 0; left != 0; w++) {
-        uint32_t here = left < 64 ? left : 64;
-        own_store(&s->free[w], here == 64 ? UINT64_MAX : ((uint64_t)1 << here) - 1);
-        left -= here;
-    }
+    for (unsigned w = 0; w * 64 < blocks; w++)
+        own_store(&s->free[w], hak_slab_possible(s, w));
     for (uint32_t i = 0; i < units; i++)
         own_store(&hak_slab_at(unit + i)->back, i);
     own_store(&s->state, SLAB_ACTIVE);
@@ -131,6 +128,14 @@ void *hak_slab_take_untouched(struct slab *s)
     return hak_slab_base(s) + index * hak_class_bytes(own_load(&s->class_index));
 }
 
+uint64_t hak_slab_possible(const struct slab *s, unsigned word)
+{
+    uint32_t blocks = own_load(&s->blocks);
+    if (word * 64 >= blocks)
+        return 0;
+    return blocks - word * 64 >= 64 ? UINT64_MAX : ((uint64_t)1 << (blocks - word * 64)) - 1;
+}
+
 uint64_t hak_slab_give(struct slab *s, unsigned word, uint64_t bits)
 {
     uint64_t before = own_load(&s->free[word]);
@@ -138,8 +143,7 @@ uint64_t hak_slab_give(struct slab *s, unsigned word, uint64_t bits)
     if (unlikely(twice != 0))
         return twice;
     own_store(&s->free[word], before | bits);
-    own_store(&s->free_blocks,
-              own_load(&s->free_blocks) + (uint32_t)__builtin_popcountll(bits));
+    own_store(&s->free_blocks, own_load(&s->free_blocks) + (uint32_t)__builtin_popcountll(bits));
     return 0;
 }
 
@@ -151,6 +155,19 @@ uint32_t hak_slab_index(const struct slab *s, const void *p)
     if (unlikely(index >= own_load(&s->blocks) || (size_t)index * c->block_bytes != offset))
         return UINT32_MAX;
     return index;
+}
+
+struct slab *hak_slab_walk(uint32_t *unit, uint32_t end)
+{
+    while (*unit < end) {
+        struct slab *s = hak_slab_at(*unit);
+        uint32_t units = own_load(&s->units);
+        bool is_head = own_load(&s->state) != SLAB_NONE;
+        *unit += is_head && units > 1 ? units : 1;
+        if (is_head)
+            return s;
+    }
+    return NULL;
 }
 
 bool hak_slab_ok(const struct slab *s)
@@ -167,9 +184,7 @@ bool hak_slab_ok(const struct slab *s)
     for (unsigned w = 0; w < hak_slab_words(s); w++) {
         uint64_t bits = own_load(&s->free[w]);
         uint64_t remote = load_relaxed(SLAB_REMOTE_PEEK, &s->remote[w]);
-        uint32_t here = blocks - w * 64 < 64 ? blocks - w * 64 : 64;
-        uint64_t possible = here == 64 ? UINT64_MAX : ((uint64_t)1 << here) - 1;
-        if ((bits & remote) != 0 || ((bits | remote) & ~possible) != 0)
+        if ((bits & remote) != 0 || ((bits | remote) & ~hak_slab_possible(s, w)) != 0)
             return false;
         free_blocks += (uint32_t)__builtin_popcountll(bits);
     }

@@ -106,11 +106,18 @@ uint32_t hak_slab_take_touched(struct slab *s, void **out, uint32_t want);
 // ... and one that was not: its memory reads as zero. NULL if there is none.
 void *hak_slab_take_untouched(struct slab *s);
 
+// Bits of one word that stand for blocks of the slab.
+uint64_t hak_slab_possible(const struct slab *s, unsigned word);
+
 // Sets free bits of one word. Returns those of `bits` that were set already: freed twice.
 uint64_t hak_slab_give(struct slab *s, unsigned word, uint64_t bits);
 
 // Index of the block that begins at p; UINT32_MAX if none does (p is misaligned or in the tail).
 uint32_t hak_slab_index(const struct slab *s, const void *p);
+
+// Walks the heads of runs in units [*unit, end): the next one, or NULL; *unit moves behind it. Safe
+// at any time; while other threads work, what it finds may be old.
+struct slab *hak_slab_walk(uint32_t *unit, uint32_t end);
 
 // Counts agree with the bitmaps, nothing beyond `blocks`, no block both free and remote. Owner
 // only, at a quiescent point.

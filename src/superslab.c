@@ -24,8 +24,8 @@
 #include "check.h"
 
 static struct {
-    struct lock lock;         // begins SuperSlabs; rank RANK_ARENA
-    struct atomic_u32 begun;  // written under the lock, read by any thread
+    struct lock lock;        // begins SuperSlabs; rank RANK_ARENA
+    struct atomic_u32 begun; // written under the lock, read by any thread
     ON_OWN_LINE struct atomic_u64 units_committed;
     struct atomic_u64 units_peak;
 } superslabs = { .lock = LOCK_INIT(RANK_ARENA) };
@@ -142,8 +142,8 @@ static void publish(uint32_t unit, unsigned units, bool empty)
     uint32_t superslab = unit / SUPERSLAB_UNITS;
     uint64_t bits = hak_run_bits(unit % SUPERSLAB_UNITS, units);
     // Releases tags, records and contents of the units to whoever claims them next.
-    uint64_t before =
-        fetch_or_release(GIVE, &hak_arena.masks[superslab], empty ? bits << 32 : bits);
+    uint64_t before = fetch_or_release(GIVE, &hak_arena.masks[superslab],
+                                       empty ? bits << 32 : bits);
     HAK_ASSERT(((before | before >> 32) & bits) == 0);
     (void)before;
     uint64_t hint = (uint64_t)1 << superslab % 64;

@@ -13,9 +13,9 @@
 
 // A run of units, all in one SuperSlab unless said otherwise.
 struct run {
-    uint32_t unit;  // index of the first in the arena
+    uint32_t unit; // index of the first in the arena
     uint32_t units;
-    uint32_t warm;  // bit i: unit + i was EMPTY, its contents are not zero (runs of one SuperSlab)
+    uint32_t warm; // bit i: unit + i was EMPTY, its contents are not zero (runs of one SuperSlab)
 };
 
 // Position of `units` neighbouring set bits of `available`, the first at a multiple of `align` (a

@@ -33,13 +33,27 @@
 #include "../base.h"
 #include "../sites.h"
 
-struct atomic_u8 { uint8_t raw; };
-struct atomic_u32 { uint32_t raw; };
-struct atomic_u64 { uint64_t raw; };
-struct atomic_ptr { void *raw; };
-struct own_u32 { uint32_t raw; };
-struct own_u64 { uint64_t raw; };
-struct own_ptr { void *raw; };
+struct atomic_u8 {
+    uint8_t raw;
+};
+struct atomic_u32 {
+    uint32_t raw;
+};
+struct atomic_u64 {
+    uint64_t raw;
+};
+struct atomic_ptr {
+    void *raw;
+};
+struct own_u32 {
+    uint32_t raw;
+};
+struct own_u64 {
+    uint64_t raw;
+};
+struct own_ptr {
+    void *raw;
+};
 
 #define HAK_AT(site) ((void)SITE_##site)
 
@@ -47,9 +61,12 @@ struct own_ptr { void *raw; };
 #define load_acquire(site, cell) (HAK_AT(site), __atomic_load_n(&(cell)->raw, __ATOMIC_ACQUIRE))
 #define load_seq_cst(site, cell) (HAK_AT(site), __atomic_load_n(&(cell)->raw, __ATOMIC_SEQ_CST))
 
-#define store_relaxed(site, cell, v) (HAK_AT(site), __atomic_store_n(&(cell)->raw, v, __ATOMIC_RELAXED))
-#define store_release(site, cell, v) (HAK_AT(site), __atomic_store_n(&(cell)->raw, v, __ATOMIC_RELEASE))
-#define store_seq_cst(site, cell, v) (HAK_AT(site), __atomic_store_n(&(cell)->raw, v, __ATOMIC_SEQ_CST))
+#define store_relaxed(site, cell, v) \
+    (HAK_AT(site), __atomic_store_n(&(cell)->raw, v, __ATOMIC_RELAXED))
+#define store_release(site, cell, v) \
+    (HAK_AT(site), __atomic_store_n(&(cell)->raw, v, __ATOMIC_RELEASE))
+#define store_seq_cst(site, cell, v) \
+    (HAK_AT(site), __atomic_store_n(&(cell)->raw, v, __ATOMIC_SEQ_CST))
 
 #define exchange_acquire(site, cell, v) \
     (HAK_AT(site), __atomic_exchange_n(&(cell)->raw, v, __ATOMIC_ACQUIRE))
@@ -77,8 +94,8 @@ struct own_ptr { void *raw; };
 #define fetch_sub_seq_cst(site, cell, v) \
     (HAK_AT(site), __atomic_fetch_sub(&(cell)->raw, v, __ATOMIC_SEQ_CST))
 
-#define HAK_CAS(site, cell, expected, desired, weak, success, failure)                            \
-    (HAK_AT(site),                                                                                \
+#define HAK_CAS(site, cell, expected, desired, weak, success, failure) \
+    (HAK_AT(site),                                                     \
      __atomic_compare_exchange_n(&(cell)->raw, expected, desired, weak, success, failure))
 #define cas_weak_relaxed(site, cell, e, d) \
     HAK_CAS(site, cell, e, d, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)

@@ -21,7 +21,10 @@ struct lock {
     uint32_t rank;
 };
 
-#define LOCK_INIT(r) { { 0 }, (r) }
+#define LOCK_INIT(r) \
+    {                \
+        { 0 }, (r)   \
+    }
 
 void hak_lock_acquire(struct lock *l);
 void hak_lock_release(struct lock *l);

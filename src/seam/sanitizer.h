@@ -64,13 +64,23 @@
 #elif defined(HAK_VALGRIND)
 #include <valgrind/memcheck.h>
 #define SANITIZER_ARENA_MAX ((size_t)8 << 30)
-#define sanitize_take(p, n, block_bytes) \
-    do { (void)(block_bytes); VALGRIND_MALLOCLIKE_BLOCK(p, n, 0, 0); } while (0)
+#define sanitize_take(p, n, block_bytes)       \
+    do {                                       \
+        (void)(block_bytes);                   \
+        VALGRIND_MALLOCLIKE_BLOCK(p, n, 0, 0); \
+    } while (0)
 // Valgrind knows a block by its address: an end and a new begin, its contents defined.
-#define sanitize_take_more(p, n, block_bytes)                                                     \
-    do { (void)(block_bytes); VALGRIND_FREELIKE_BLOCK(p, 0); VALGRIND_MALLOCLIKE_BLOCK(p, n, 0, 1); } while (0)
-#define sanitize_give(p, block_bytes) \
-    do { (void)(block_bytes); VALGRIND_FREELIKE_BLOCK(p, 0); } while (0)
+#define sanitize_take_more(p, n, block_bytes)  \
+    do {                                       \
+        (void)(block_bytes);                   \
+        VALGRIND_FREELIKE_BLOCK(p, 0);         \
+        VALGRIND_MALLOCLIKE_BLOCK(p, n, 0, 1); \
+    } while (0)
+#define sanitize_give(p, block_bytes)  \
+    do {                               \
+        (void)(block_bytes);           \
+        VALGRIND_FREELIKE_BLOCK(p, 0); \
+    } while (0)
 #define sanitize_gone(p, bytes) sanitize_give(p, bytes)
 #define sanitize_own(p, bytes) VALGRIND_MAKE_MEM_NOACCESS(p, bytes)
 #define sanitize_disown(p, bytes) VALGRIND_MAKE_MEM_UNDEFINED(p, bytes)
