@@ -10,6 +10,8 @@
 
 #include "arena.h"
 
+#define LARGEST min_size(ARENA_SIZE_MAX, SANITIZER_ARENA_MAX)
+
 static int probe[2];
 
 static bool readable(const void *p)
@@ -60,7 +62,7 @@ static void test_default(void **state)
     check_arena();
     struct rlimit limit;
     if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY)
-        assert_int_equal(hak_arena.bytes, min_size(ARENA_SIZE_MAX, SANITIZER_ARENA_MAX));
+        assert_int_equal(hak_arena.bytes, LARGEST);
 }
 
 static void test_bounded(void **state)
@@ -127,7 +129,7 @@ static void start_limited(const void *argument)
     size_t left = limit_bytes;
     struct rlimit limit = { 0, RLIM_INFINITY };
     // What the process has already does not count.
-    limit.rlim_cur = (size_t)1 << 46;
+    limit.rlim_cur = (size_t)1 << 62;
     CHILD_CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
     limit.rlim_cur += limit_bytes - hak_os_address_space_left();
     CHILD_CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
@@ -140,7 +142,7 @@ static void start_limited(const void *argument)
     CHILD_CHECK(hak_arena.bytes < left);
     if (left < (size_t)64 << 20)
         return;
-    CHILD_CHECK(hak_arena.bytes > left / 2 || hak_arena.bytes == ARENA_SIZE_MAX);
+    CHILD_CHECK(hak_arena.bytes > left / 2 || hak_arena.bytes == LARGEST);
     CHILD_CHECK(hak_os_address_space_left() >= left / 16); // for stacks and libraries
 }
 

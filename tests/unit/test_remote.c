@@ -6,6 +6,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include <seam/sanitizer.h>
+
 #include "remote.h"
 #include "superslab.h"
 
@@ -258,6 +260,8 @@ static void test_threads(void **state)
         s[i] = hak_slab_at(i);
         hak_slab_begin(s[i], small_class(), 1, false);
         hak_remote_begin(s[i], &mine);
+        sanitize_disown(hak_slab_base(s[i]),
+                        UNIT_SIZE); // no block is handed out by the library here
         memset(hak_slab_base(s[i]), 0, UNIT_SIZE);
     }
     for (unsigned i = 0; i < FREERS; i++) {
