@@ -57,7 +57,8 @@ static inline char *hak_unit_base(uint32_t unit)
 // does not own: whoever was handed a block was handed its tag before it.
 static inline unsigned hak_tag_of(const void *p)
 {
-    return load_relaxed(ARENA_TAG_READ, &hak_arena.tags[hak_unit_of(p)]);
+    size_t unit = ((size_t)p - (size_t)hak_arena.base) >> UNIT_SHIFT;
+    return load_relaxed(ARENA_TAG_READ, &hak_arena.tags[unit]);
 }
 
 void hak_set_tags(uint32_t unit, uint32_t units, unsigned tag);

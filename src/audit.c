@@ -73,8 +73,8 @@ static void check_heap(struct walk *w, struct heap *h)
         error(w, "a heap's lists or magazines are inconsistent", h);
     for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
         const struct magazine *m = &h->magazines[c];
-        for (uint32_t i = 1; m->slots != NULL && i <= hak_magazine_count(m); i++)
-            check_cached_block(w, c, m->slots[i]);
+        for (uint32_t i = 1; i <= hak_magazine_count(m); i++)
+            check_cached_block(w, c, hak_magazine_slots(m)[i]);
         for (const struct slab *s = h->first[c]; s != NULL; s = s->next)
             w->listed++;
     }

@@ -29,10 +29,7 @@
 
 static void *no_slots[2]; // slot 0: the sentinel; slot 1: limit, never written
 
-#define NO_MAGAZINE                                        \
-    {                                                      \
-        .top = { &no_slots[1] }, .limit = { &no_slots[1] } \
-    }
+#define NO_MAGAZINE { .top = { &no_slots[1] }, .limit = &no_slots[1] }
 
 struct heap hak_no_heap = { .magazines = { [0 ... TAG_COUNT - 1] = NO_MAGAZINE } };
 struct heap hak_late_heap = { .magazines = { [0 ... TAG_COUNT - 1] = NO_MAGAZINE } };
@@ -52,8 +49,8 @@ static bool grow(struct magazine *m, unsigned class_index)
 {
     uint32_t most = hak_classes[class_index].cache_max;
     uint32_t before = own_load(&m->capacity);
-    uint32_t wanted = m->slots == NULL ? MAGAZINE_BLOCKS_START
-                                       : ((before + 1) << MAGAZINE_GROWTH_SHIFT) - 1;
+    uint32_t wanted = before == 0 ? MAGAZINE_BLOCKS_START
+                                  : ((before + 1) << MAGAZINE_GROWTH_SHIFT) - 1;
     uint32_t capacity = wanted < most ? wanted : most;
     if (capacity <= before)
         return false;
@@ -61,21 +58,21 @@ static bool grow(struct magazine *m, unsigned class_index)
     if (slots == NULL)
         return false;
     uint32_t count = hak_magazine_count(m);
-    if (m->slots != NULL) {
-        __builtin_memcpy(slots, m->slots, (count + 1) * sizeof(void *));
-        hak_meta_free(m->slots, (before + 1) * sizeof(void *));
+    if (before != 0) {
+        __builtin_memcpy(slots, hak_magazine_slots(m), (count + 1) * sizeof(void *));
+        hak_meta_free(hak_magazine_slots(m), (before + 1) * sizeof(void *));
     }
-    m->slots = slots;
+    own_store(&m->slots, slots);
     own_store(&m->capacity, capacity);
     own_store(&m->top, slots + 1 + count);
-    own_store(&m->limit, slots + 1 + capacity);
+    m->limit = slots + 1 + capacity;
     return true;
 }
 
 bool hak_heap_grow(struct heap *h, unsigned class_index)
 {
     struct magazine *m = &h->magazines[class_index];
-    return grow(m, class_index) || m->slots != NULL;
+    return grow(m, class_index) || own_load(&m->capacity) != 0;
 }
 
 // ---- lists of slabs with free blocks ----
@@ -218,11 +215,12 @@ static void *refill_tracked(struct heap *h, unsigned class_index, enum pool_effo
     if (s == NULL)
         return NULL;
     struct magazine *m = &h->magazines[class_index];
-    uint32_t count = hak_slab_take_touched(s, m->slots + 1, (own_load(&m->capacity) + 1) / 2);
+    void **slots = hak_magazine_slots(m);
+    uint32_t count = hak_slab_take_touched(s, slots + 1, (own_load(&m->capacity) + 1) / 2);
     void *p;
     if (count != 0) {
-        p = m->slots[count];
-        own_store(&m->top, m->slots + count);
+        p = slots[count];
+        own_store(&m->top, slots + count);
         hak_count(&h->counters.refilled[class_index], count);
     } else {
         p = hak_slab_take_untouched(s);
@@ -240,6 +238,7 @@ void *hak_heap_refill(struct heap *h, unsigned class_index, enum pool_effort eff
     hak_count(&h->counters.refills, 1);
     if (is_tracked(class_index))
         return refill_tracked(h, class_index, effort, zero);
+    void **slots = hak_magazine_slots(m);
     uint32_t want = (own_load(&m->capacity) + 1) / 2;
     uint32_t count = 0;
     for (unsigned slabs = 0; slabs < REFILL_SLABS_MAX && count < want; slabs++) {
@@ -247,14 +246,14 @@ void *hak_heap_refill(struct heap *h, unsigned class_index, enum pool_effort eff
         struct slab *s = count == 0 ? find_slab(h, class_index, effort) : h->first[class_index];
         if (s == NULL)
             break;
-        count += hak_slab_take(s, m->slots + 1 + count, want - count);
+        count += hak_slab_take(s, slots + 1 + count, want - count);
         unlink_if_full(h, class_index, s);
     }
     if (count == 0)
         return NULL;
     hak_count(&h->counters.refilled[class_index], count);
-    own_store(&m->top, m->slots + count);
-    return m->slots[count];
+    own_store(&m->top, slots + count);
+    return slots[count];
 }
 
 // ---- flush ----
@@ -326,16 +325,17 @@ static void add_block(struct heap *h, struct batch *b, unsigned class_index, con
 static void flush(struct heap *h, unsigned class_index, uint32_t count)
 {
     struct magazine *m = &h->magazines[class_index];
+    void **slots = hak_magazine_slots(m);
     uint32_t held = hak_magazine_count(m);
     struct batch b = { .slab = NULL };
     for (uint32_t i = 1; i <= count; i++)
-        add_block(h, &b, class_index, m->slots[i]);
+        add_block(h, &b, class_index, slots[i]);
     if (b.slab != NULL) {
         emit(h, &b);
         finish_slab(h, &b);
     }
-    __builtin_memmove(m->slots + 1, m->slots + 1 + count, (held - count) * sizeof(void *));
-    own_store(&m->top, m->slots + 1 + held - count);
+    __builtin_memmove(slots + 1, slots + 1 + count, (held - count) * sizeof(void *));
+    own_store(&m->top, slots + 1 + held - count);
     hak_count(&h->counters.flushes, 1);
     hak_count(&h->counters.flushed[class_index], count);
 }
@@ -345,7 +345,7 @@ bool hak_heap_make_room(struct heap *h, unsigned class_index)
     struct magazine *m = &h->magazines[class_index];
     if (grow(m, class_index))
         return true;
-    if (m->slots == NULL)
+    if (own_load(&m->capacity) == 0)
         return false;
     flush(h, class_index, (own_load(&m->capacity) + 1) / 2);
     return true;
@@ -394,10 +394,9 @@ bool hak_heap_ok(const struct heap *h)
 {
     for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
         const struct magazine *m = &h->magazines[c];
-        if (m->slots != NULL &&
-            (m->slots[0] != NULL ||
-             (void **)own_load(&m->limit) != m->slots + 1 + own_load(&m->capacity) ||
-             (void **)own_load(&m->top) != m->slots + 1 + hak_magazine_count(m)))
+        void **slots = hak_magazine_slots(m);
+        if (slots != NULL && (slots[0] != NULL || m->limit != slots + 1 + own_load(&m->capacity) ||
+                              (void **)own_load(&m->top) != slots + 1 + hak_magazine_count(m)))
             return false;
         const struct slab *previous = NULL;
         for (const struct slab *s = h->first[c]; s != NULL; previous = s, s = s->next)

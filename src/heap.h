@@ -12,9 +12,10 @@
 // A stack of free blocks of one class. slots[0] is NULL, the sentinel of an empty stack; blocks are
 // slots[1] to top[-1]; full when top == limit.
 struct magazine {
-    struct own_ptr top;   // void **: the slot that the next free writes
-    struct own_ptr limit; // void **
-    void **slots;         // capacity + 1 pointers of metadata memory; NULL before first use
+    struct own_ptr top; // void **: the slot that the next free writes
+    void **limit;       // owner only
+    struct own_ptr
+        slots; // void **: capacity + 1 pointers of metadata memory; NULL before first use
     struct own_u32 capacity;
 };
 
@@ -99,9 +100,14 @@ unsigned hak_heap_adopt(struct heap *to, struct heap *from, unsigned class_index
 // Blocks in a magazine: exact for its owner, at most its capacity for others.
 static inline uint32_t hak_magazine_count(const struct magazine *m)
 {
-    ptrdiff_t room = (void **)own_load(&m->limit) - (void **)own_load(&m->top);
-    uint32_t capacity = own_load(&m->capacity);
-    return room < 0 || (size_t)room > capacity ? 0 : capacity - (uint32_t)room;
+    void **slots = own_load(&m->slots);
+    size_t used = (size_t)((void **)own_load(&m->top) - slots) - 1;
+    return slots == NULL || used > own_load(&m->capacity) ? 0 : (uint32_t)used;
+}
+
+static inline void **hak_magazine_slots(const struct magazine *m)
+{
+    return own_load(&m->slots);
 }
 
 // Pops the newest block; NULL if the magazine is empty.
@@ -118,7 +124,7 @@ ALWAYS_INLINE void *hak_magazine_pop(struct magazine *m)
 ALWAYS_INLINE bool hak_magazine_push(struct magazine *m, void *p)
 {
     void **top = own_load(&m->top);
-    if (unlikely(top == own_load(&m->limit)))
+    if (unlikely(top == m->limit))
         return false;
     *top = p;
     own_order(); // a fork's snapshot has the slot before the top that counts it

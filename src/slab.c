@@ -2,7 +2,7 @@
 //
 //   units   |#0 ............|#1 ............|...     blocks of `block_bytes`, first at offset 0
 //   record   free:   1 0 0 1 1 1 1 1 ...             1 = in the slab, may be taken
-//            remote: 0 1 0 0 0 0 0 0 ...             1 = freed by another thread, still to take back
+//            remote: 0 1 0 0 0 0 0 0 ...             1 = freed by another, still to take back
 //
 //   free_blocks == popcount(free);  free & remote == 0;  bits at and beyond `blocks` are 0
 //   block i was never handed out  <=>  i >= handed   (blocks are taken lowest first)
