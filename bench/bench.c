@@ -29,7 +29,8 @@ void bench_die(const char *format, ...)
     exit(1);
 }
 
-static __attribute__((noreturn)) void usage(const struct bench_option *options, size_t count, int rc)
+static __attribute__((noreturn)) void usage(const struct bench_option *options, size_t count,
+                                            int rc)
 {
     FILE *out = rc ? stderr : stdout;
     fprintf(out, "usage: %s [--option=N]...\n", program_invocation_short_name);
@@ -49,8 +50,8 @@ static uint64_t parse_number(const struct bench_option *option, const char *text
     unsigned shift = 0;
     if (*end == 'k' || *end == 'm')
         shift = *end++ == 'k' ? 10 : 20;
-    if (errno || end == text || *end || text[0] == '-' || n > UINT64_MAX >> shift
-        || n << shift < option->min || n << shift > option->max) {
+    if (errno || end == text || *end || text[0] == '-' || n > UINT64_MAX >> shift ||
+        n << shift < option->min || n << shift > option->max) {
         fprintf(stderr, "%s: --%s=%s: a number from %" PRIu64 " to %" PRIu64 " is needed\n",
                 program_invocation_short_name, option->name, text, option->min, option->max);
         exit(2);
@@ -69,8 +70,8 @@ static void require_allocator(const char *path)
                 strerror(errno));
         exit(2);
     }
-    if (function && dladdr(function, &info) && info.dli_fname && realpath(info.dli_fname, found)
-        && strcmp(wanted, found) == 0)
+    if (function && dladdr(function, &info) && info.dli_fname && realpath(info.dli_fname, found) &&
+        strcmp(wanted, found) == 0)
         return;
     fprintf(stderr, "%s: malloc is not from %s\n", program_invocation_short_name, wanted);
     exit(3);

@@ -2,7 +2,7 @@
 // and prints where they went: "malloc 0x1180 0x1184 ...", offsets in the library.
 //
 // A child is traced by its parent. It was forked, so both have the library at the same addresses.
-// The child allocates and frees enough blocks first that its cache is neither empty nor full, stops,
+// The child first allocates and frees so much that its cache is neither empty nor full, stops,
 // makes the two calls and stops again.
 #define _GNU_SOURCE
 #include "bench.h"

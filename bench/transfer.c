@@ -59,8 +59,8 @@ static void produce(struct worker *worker)
     for (uint64_t i = 0; i < parcels; i++) {
         for (unsigned j = 0; j < PARCEL_BLOCKS; j++) {
             uint64_t r = bench_random(&worker->random);
-            parcel->bytes[j] =
-                (uint32_t)(min_bytes + bench_below((uint32_t)r, max_bytes - min_bytes + 1));
+            parcel->bytes[j] = (uint32_t)(min_bytes +
+                                          bench_below((uint32_t)r, max_bytes - min_bytes + 1));
             parcel->blocks[j] = allocate(parcel->bytes[j], r);
         }
         pthread_mutex_lock(&queue.lock);
