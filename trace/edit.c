@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define NO_THREAD UINT32_MAX
+#define OPS_PER_TICK 50 // of a trimmed trace
 #define KINDS_OF_BLOCK_MAX ((size_t)64 * 2 * 34 * 2)
 
 struct writer {
@@ -26,6 +27,7 @@ struct writer {
     uint32_t threads;
     uint32_t slots;
     uint64_t waited_ms; // ticks not yet written: neighbours become one
+    uint64_t tick_ms;   // they become one of this length at least
     const char *failure;
 };
 
@@ -71,7 +73,7 @@ static void push(struct writer *w, struct op op, uint32_t thread)
         return;
     }
     op.thread = (uint16_t)w->thread_of[thread];
-    if (w->waited_ms > 0) {
+    if (w->waited_ms > 0 && w->waited_ms >= w->tick_ms) {
         struct op tick = { .kind = OP_TICK, .thread = op.thread, .size = w->waited_ms };
         w->waited_ms = 0;
         if (!ops_push(w->out, tick))
@@ -255,8 +257,14 @@ static void choose(bool *taken, const struct trace *trace, const struct trim_opt
     }
 }
 
-static void write_taken(struct writer *w, const bool *taken, const struct trace *trace)
+static void write_taken(struct writer *w, const bool *taken, const struct trace *trace,
+                        const struct trim_options *options)
 {
+    // Else a small part of a long trace would be mostly ticks.
+    for (uint32_t i = 0; i < trace->ops.count; i++)
+        if (trace->ops.list[i].kind == OP_TICK)
+            w->tick_ms += trace->ops.list[i].size;
+    w->tick_ms = w->tick_ms * OPS_PER_TICK / options->ops;
     for (uint32_t i = 0; i < trace->ops.count; i++) {
         const struct op *op = &trace->ops.list[i];
         uint32_t b = trace->blocks.of_op[i];
@@ -279,7 +287,7 @@ bool trace_trim(struct ops *out, const struct trace *trace, const struct trim_op
         double *shares = calloc(KINDS_OF_BLOCK_MAX, sizeof *shares);
         if (taken && shares) {
             choose(taken, trace, options, shares);
-            write_taken(&w, taken, trace);
+            write_taken(&w, taken, trace, options);
         } else {
             w.failure = "out of memory";
         }

@@ -19,9 +19,26 @@
 
 typedef const void *nothrow_tag;
 
+// A C++ runtime that came with a plugin is not in the search order of the program.
+static void *find_in_runtime(const char *name)
+{
+    static const char *const runtimes[] = { "libstdc++.so.6", "libc++.so.1", "libc++abi.so.1" };
+    void *function = NULL;
+    for (size_t i = 0; !function && i < sizeof runtimes / sizeof runtimes[0]; i++) {
+        void *runtime = dlopen(runtimes[i], RTLD_LAZY | RTLD_NOLOAD);
+        if (!runtime)
+            continue;
+        function = dlsym(runtime, name);
+        dlclose(runtime); // it stays loaded: we are being called by somebody who needs it
+    }
+    return function;
+}
+
 static void *find(const char *name)
 {
     void *function = dlsym(RTLD_NEXT, name);
+    if (!function)
+        function = find_in_runtime(name);
     if (!function) {
         static const char text[] = "hakmem-record: no library below defines ";
         if (write(STDERR_FILENO, text, sizeof text - 1) < 0 ||

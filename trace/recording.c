@@ -1,7 +1,7 @@
 // recording.c: reads recordings (recording.h) strictly and turns them into operations.
 //
 // Each record is checked by itself: a known kind, whole numbers without needless bytes, sizes that
-// an allocator can give, alignments that are powers of two, dense thread numbers, addresses other than 0.
+// an allocator can give, alignments that are powers of two, dense thread numbers, no address 0.
 // What remains is history, not form, and is counted instead of refused: a program frees what it
 // got before it was recorded (or from its parent), or frees behind the recorder's back.
 //

@@ -171,7 +171,7 @@ static bool allocate(struct replay_block *block, const struct op *op, uint32_t i
     }
     if (old.p) { // a realloc: what was there moved along
         size_t kept = old.size < size ? old.size : size;
-        old.p = p;
+        block->p = old.p = p;
         if (!check_block(&old, kept, fill, check))
             return false;
     }

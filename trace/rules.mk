@@ -16,7 +16,7 @@ trace_objects = $(TRACE_SOURCES:%.c=$(1)/%.o)
 TRACE_OUT := $(BUILD)/trace-$(notdir $(CC))
 
 .PHONY: trace seeds
-trace: $(BUILD)/libhakmem-record.so $(BUILD)/hakmem-trace ## the recorder of real programs, and hakmem-trace
+trace: $(BUILD)/libhakmem-record.so $(BUILD)/hakmem-trace ## recorder of real programs; its tool
 seeds: trace ## record real programs anew and trim them into corpus/trace/seed
 	BUILD=$(BUILD) scripts/record
 
@@ -37,7 +37,8 @@ $(BUILD)/hakmem-trace: $(TRACE_OUT)/trace/hakmem_trace.o $(call trace_objects,$(
 -include $(shell find $(TRACE_OUT) -name '*.d' 2>/dev/null)
 
 # The unit tests of traces record and replay too. OUT is the folder of an instance.
-TRACE_TESTS := $(foreach g,$(TEST_GEOMETRIES),$(call \
-    hak_out,$(TEST_FLAVOUR),$(CC),$(g))/tests/unit/test_trace)
-$(foreach t,$(TRACE_TESTS),$(eval $(t): $(call trace_objects,$(t:%/tests/unit/test_trace=%))))
+TRACE_TESTS := $(foreach g,$(TEST_GEOMETRIES),$(foreach t,test_trace test_trace_edit \
+    test_trace_record,$(call hak_out,$(TEST_FLAVOUR),$(CC),$(g))/tests/unit/$(t)))
+$(foreach t,$(TRACE_TESTS),$(eval $(t): $(call trace_objects,$(firstword $(subst \
+    /tests/unit/, ,$(t))))))
 $(TRACE_TESTS): | $(BUILD)/libhakmem-record.so $(BUILD)/hakmem-trace
