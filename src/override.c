@@ -148,7 +148,7 @@ HAK_API struct mallinfo2 mallinfo2(void)
     struct class_sums classes = sum_classes();
     uint64_t mapped = minus(s.live_bytes, classes.live_bytes);
     uint64_t slab_bytes = minus(s.committed_bytes, mapped);
-    return (struct mallinfo2) {
+    return (struct mallinfo2){
         .arena = slab_bytes,
         .ordblks = classes.free_blocks,
         .smblks = classes.cached_blocks,
@@ -170,7 +170,7 @@ static int saturate(size_t n)
 HAK_API struct mallinfo mallinfo(void)
 {
     struct mallinfo2 m = mallinfo2();
-    return (struct mallinfo) {
+    return (struct mallinfo){
         .arena = saturate(m.arena),
         .ordblks = saturate(m.ordblks),
         .smblks = saturate(m.smblks),

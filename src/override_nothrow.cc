@@ -55,7 +55,8 @@ OPERATOR void *operator new(std::size_t n, std::align_val_t align, const std::no
     }
 }
 
-OPERATOR void *operator new[](std::size_t n, std::align_val_t align, const std::nothrow_t &) noexcept
+OPERATOR void *operator new[](std::size_t n, std::align_val_t align,
+                              const std::nothrow_t &) noexcept
 {
     if (!can_catch())
         return hak_memalign(static_cast<std::size_t>(align), n);

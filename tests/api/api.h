@@ -34,9 +34,10 @@
 
 // One size in each tier and on both sides of each border, in either geometry.
 static const size_t tier_sizes[] = {
-    1, 8, 16, 17, 64, 128, 129, 1000, 1024, 1025, 4096, 8000, KIB(16), KIB(16) + 1, KIB(32),
-    KIB(33), KIB(64), KIB(64) + 1, KIB(100), KIB(128) + 1, KIB(256), KIB(256) + 1, KIB(700), MIB(1),
-    MIB(1) + 1, MIB(2), MIB(2) + 1, MIB(5), MIB(9),
+    1,          8,           16,         17,           64,       128,          129,      1000,
+    1024,       1025,        4096,       8000,         KIB(16),  KIB(16) + 1,  KIB(32),  KIB(33),
+    KIB(64),    KIB(64) + 1, KIB(100),   KIB(128) + 1, KIB(256), KIB(256) + 1, KIB(700), MIB(1),
+    MIB(1) + 1, MIB(2),      MIB(2) + 1, MIB(5),       MIB(9),
 };
 
 // Hides a value from the compiler: neither folded, nor warned about, nor optimised away.
@@ -124,12 +125,12 @@ static inline int run_child(void (*f)(void))
 }
 
 // In a child: ends it with a message, unless the condition holds.
-#define CHILD_CHECK(condition)                                                                    \
-    do {                                                                                          \
-        if (!(condition)) {                                                                       \
-            dprintf(2, "%s:%d: not true in the child: %s\n", __FILE__, __LINE__, #condition);     \
-            _exit(99);                                                                            \
-        }                                                                                         \
+#define CHILD_CHECK(condition)                                                                \
+    do {                                                                                      \
+        if (!(condition)) {                                                                   \
+            dprintf(2, "%s:%d: not true in the child: %s\n", __FILE__, __LINE__, #condition); \
+            _exit(99);                                                                        \
+        }                                                                                     \
     } while (0)
 
 static inline void assert_exited_0(int status)

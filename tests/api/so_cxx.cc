@@ -26,7 +26,8 @@ void operator delete[](void *p, std::size_t n) noexcept;
 void operator delete(void *p, std::size_t n, std::align_val_t align) noexcept;
 void operator delete[](void *p, std::size_t n, std::align_val_t align) noexcept;
 
-namespace {
+namespace
+{
 
 // Hidden from the compiler, which may otherwise leave out pairs of new and delete.
 template <typename T> T opaque(T value)
@@ -72,7 +73,7 @@ void plain_forms(void **)
     }
     ::operator delete(nullptr);
     ::operator delete[](nullptr);
-    ::operator delete(nullptr, std::size_t{ 8 });
+    ::operator delete (nullptr, std::size_t{ 8 });
 }
 
 void nothrow_forms(void **)
@@ -146,7 +147,8 @@ void failure_throws_bad_alloc(void **)
     assert_true(throws_bad_alloc([=] { ::operator delete[](opaque(::operator new[](n))); }));
     assert_true(throws_bad_alloc([=] { ::operator delete(opaque(::operator new(n, a)), a); }));
     assert_true(throws_bad_alloc([=] { ::operator delete[](opaque(::operator new[](n, a)), a); }));
-    assert_true(throws_bad_alloc([] { opaque(::operator new(8, align_of(opaque(std::size_t{ 3 })))); }));
+    assert_true(
+        throws_bad_alloc([] { opaque(::operator new(8, align_of(opaque(std::size_t{ 3 })))); }));
     assert_null(opaque(::operator new(n, std::nothrow)));
     assert_null(opaque(::operator new[](n, std::nothrow)));
     assert_null(opaque(::operator new(n, a, std::nothrow)));
@@ -169,7 +171,8 @@ void handler_that_throws()
     throw std::runtime_error("no more");
 }
 
-struct own_bad_alloc : std::bad_alloc {};
+struct own_bad_alloc : std::bad_alloc {
+};
 
 void handler_that_throws_bad_alloc()
 {
@@ -191,8 +194,10 @@ void handler_is_called_until_it_is_null(void **)
     std::size_t n = opaque(too_large);
     std::align_val_t a = align_of(4096);
     expect_three_calls([=] { assert_true(throws_bad_alloc([=] { opaque(::operator new(n)); })); });
-    expect_three_calls([=] { assert_true(throws_bad_alloc([=] { opaque(::operator new[](n)); })); });
-    expect_three_calls([=] { assert_true(throws_bad_alloc([=] { opaque(::operator new(n, a)); })); });
+    expect_three_calls(
+        [=] { assert_true(throws_bad_alloc([=] { opaque(::operator new[](n)); })); });
+    expect_three_calls(
+        [=] { assert_true(throws_bad_alloc([=] { opaque(::operator new(n, a)); })); });
     expect_three_calls([=] { assert_null(opaque(::operator new(n, std::nothrow))); });
     expect_three_calls([=] { assert_null(opaque(::operator new[](n, std::nothrow))); });
     expect_three_calls([=] { assert_null(opaque(::operator new[](n, a, std::nothrow))); });

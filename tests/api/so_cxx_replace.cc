@@ -20,7 +20,8 @@ extern "C" {
 void operator delete(void *p, std::size_t n) noexcept;
 void operator delete[](void *p, std::size_t n) noexcept;
 
-namespace {
+namespace
+{
 
 unsigned news, deletes;
 bool refuse;
@@ -48,7 +49,8 @@ void operator delete(void *p) noexcept
     std::free(p);
 }
 
-namespace {
+namespace
+{
 
 void every_form_reaches_the_replaced_ones(void **)
 {
@@ -65,7 +67,7 @@ void every_form_reaches_the_replaced_ones(void **)
     ::operator delete[](opaque(::operator new[](10, std::nothrow)), std::nothrow);
     assert_int_equal(news, 4);
     assert_int_equal(deletes, 4);
-    ::operator delete(opaque(::operator new(10)), std::size_t{ 10 });
+    ::operator delete (opaque(::operator new(10)), std::size_t{ 10 });
     assert_int_equal(deletes, 5);
     ::operator delete[](opaque(::operator new[](10)), std::size_t{ 10 });
     assert_int_equal(deletes, 6);

@@ -9,16 +9,49 @@ void free_sized(void *p, size_t n);
 void free_aligned_sized(void *p, size_t align, size_t n);
 
 static const char *const names[] = {
-    "malloc", "calloc", "realloc", "reallocarray", "free", "free_sized", "free_aligned_sized",
-    "posix_memalign", "aligned_alloc", "memalign", "valloc", "pvalloc", "malloc_usable_size",
-    "malloc_trim", "mallopt", "mallinfo", "mallinfo2", "malloc_stats", "malloc_info",
-    "_Znwm", "_Znam", "_ZnwmRKSt9nothrow_t", "_ZnamRKSt9nothrow_t", "_ZnwmSt11align_val_t",
-    "_ZnamSt11align_val_t", "_ZnwmSt11align_val_tRKSt9nothrow_t",
-    "_ZnamSt11align_val_tRKSt9nothrow_t", "_ZdlPv", "_ZdaPv", "_ZdlPvm", "_ZdaPvm",
-    "_ZdlPvRKSt9nothrow_t", "_ZdaPvRKSt9nothrow_t", "_ZdlPvSt11align_val_t",
-    "_ZdaPvSt11align_val_t", "_ZdlPvmSt11align_val_t", "_ZdaPvmSt11align_val_t",
-    "_ZdlPvSt11align_val_tRKSt9nothrow_t", "_ZdaPvSt11align_val_tRKSt9nothrow_t",
-    "hak_malloc", "hak_free", "hak_audit", "hak_version",
+    "malloc",
+    "calloc",
+    "realloc",
+    "reallocarray",
+    "free",
+    "free_sized",
+    "free_aligned_sized",
+    "posix_memalign",
+    "aligned_alloc",
+    "memalign",
+    "valloc",
+    "pvalloc",
+    "malloc_usable_size",
+    "malloc_trim",
+    "mallopt",
+    "mallinfo",
+    "mallinfo2",
+    "malloc_stats",
+    "malloc_info",
+    "_Znwm",
+    "_Znam",
+    "_ZnwmRKSt9nothrow_t",
+    "_ZnamRKSt9nothrow_t",
+    "_ZnwmSt11align_val_t",
+    "_ZnamSt11align_val_t",
+    "_ZnwmSt11align_val_tRKSt9nothrow_t",
+    "_ZnamSt11align_val_tRKSt9nothrow_t",
+    "_ZdlPv",
+    "_ZdaPv",
+    "_ZdlPvm",
+    "_ZdaPvm",
+    "_ZdlPvRKSt9nothrow_t",
+    "_ZdaPvRKSt9nothrow_t",
+    "_ZdlPvSt11align_val_t",
+    "_ZdaPvSt11align_val_t",
+    "_ZdlPvmSt11align_val_t",
+    "_ZdaPvmSt11align_val_t",
+    "_ZdlPvSt11align_val_tRKSt9nothrow_t",
+    "_ZdaPvSt11align_val_tRKSt9nothrow_t",
+    "hak_malloc",
+    "hak_free",
+    "hak_audit",
+    "hak_version",
 };
 
 static const char *library_of(const char *name)
@@ -118,8 +151,9 @@ static void the_c_library_agrees(void **state)
 static void mallopt_accepts_what_glibc_knows(void **state)
 {
     (void)state;
-    const int known[] = { M_MXFAST, M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_MMAP_MAX,
-                          M_CHECK_ACTION, M_PERTURB, M_ARENA_TEST, M_ARENA_MAX };
+    const int known[] = { M_MXFAST,         M_TRIM_THRESHOLD, M_TOP_PAD,
+                          M_MMAP_THRESHOLD, M_MMAP_MAX,       M_CHECK_ACTION,
+                          M_PERTURB,        M_ARENA_TEST,     M_ARENA_MAX };
     for (unsigned i = 0; i < COUNT_OF(known); i++)
         assert_int_equal(mallopt(known[i], 1), 1);
     assert_int_equal(mallopt(0, 1), 0);

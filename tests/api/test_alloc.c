@@ -124,18 +124,18 @@ static void size_0_gives_unique_pointers(void **state)
 }
 
 // Expects NULL with ENOMEM.
-#define ASSERT_REFUSED(expression)                                                                \
-    do {                                                                                          \
-        errno = 0;                                                                                \
-        assert_null(opaque_pointer(expression));                                                  \
-        assert_int_equal(errno, ENOMEM);                                                          \
+#define ASSERT_REFUSED(expression)               \
+    do {                                         \
+        errno = 0;                               \
+        assert_null(opaque_pointer(expression)); \
+        assert_int_equal(errno, ENOMEM);         \
     } while (0)
 
 static void too_large_is_refused(void **state)
 {
     (void)state;
-    const size_t sizes[] = { (size_t)PTRDIFF_MAX + 1, SIZE_MAX, SIZE_MAX - 15, SIZE_MAX - 4095,
-                             SIZE_MAX - KIB(64),      SIZE_MAX / 2 + 17 };
+    const size_t sizes[] = { (size_t)PTRDIFF_MAX + 1, SIZE_MAX,           SIZE_MAX - 15,
+                             SIZE_MAX - 4095,         SIZE_MAX - KIB(64), SIZE_MAX / 2 + 17 };
     for (unsigned i = 0; i < COUNT_OF(sizes); i++) {
         size_t n = opaque(sizes[i]);
         ASSERT_REFUSED(hak_malloc(n));

@@ -41,7 +41,7 @@ static void free_all(struct block **chain)
 
 static void check_audit(const char *when, size_t n)
 {
-    struct hak_audit audit;
+    struct hak_audit_report audit;
     if (!hak_audit(&audit)) {
         dprintf(2, "audit %s blocks of %zu bytes: %s\n", when, n, audit.first_error);
         _exit(97);

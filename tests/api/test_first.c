@@ -12,29 +12,72 @@ static void call(unsigned which)
     void *p = NULL;
     struct hak_stats stats;
     struct hak_class_stats class_stats;
-    struct hak_audit audit;
+    struct hak_audit_report audit;
     switch (which) {
-    case 0: CHILD_CHECK((p = hak_malloc(1)) != NULL); break;
-    case 1: CHILD_CHECK((p = hak_malloc(0)) != NULL); break;
-    case 2: CHILD_CHECK((p = hak_malloc(KIB(500))) != NULL); break;
-    case 3: CHILD_CHECK((p = hak_malloc(MIB(8))) != NULL); break;
-    case 4: CHILD_CHECK((p = hak_calloc(30, 30)) != NULL && is_zero(p, 900)); break;
-    case 5: CHILD_CHECK((p = hak_realloc(NULL, 77)) != NULL); break;
-    case 6: CHILD_CHECK((p = hak_reallocarray(NULL, 7, 7)) != NULL); break;
-    case 7: CHILD_CHECK((p = hak_aligned_alloc(MIB(4), 100)) != NULL); break;
-    case 8: CHILD_CHECK((p = hak_memalign(64, 1)) != NULL); break;
-    case 9: CHILD_CHECK(hak_posix_memalign(&p, 4096, 5) == 0 && is_aligned(p, 4096)); break;
-    case 10: CHILD_CHECK((p = hak_valloc(1)) != NULL); break;
-    case 11: CHILD_CHECK((p = hak_pvalloc(1)) != NULL); break;
-    case 12: hak_free(NULL); break;
-    case 13: hak_free(opaque_pointer(&stats)); break; // foreign
-    case 14: CHILD_CHECK(hak_malloc_usable_size(NULL) == 0); break;
-    case 15: hak_malloc_trim(0); break;
-    case 16: hak_get_stats(&stats); CHILD_CHECK(stats.live_bytes < MIB(100)); break;
-    case 17: CHILD_CHECK(hak_get_class_stats(0, &class_stats)); break;
-    case 18: CHILD_CHECK(hak_audit(&audit)); break;
-    case 19: hak_thread_flush(); break;
-    case 20: CHILD_CHECK(strlen(hak_version()) > 5); break;
+    case 0:
+        CHILD_CHECK((p = hak_malloc(1)) != NULL);
+        break;
+    case 1:
+        CHILD_CHECK((p = hak_malloc(0)) != NULL);
+        break;
+    case 2:
+        CHILD_CHECK((p = hak_malloc(KIB(500))) != NULL);
+        break;
+    case 3:
+        CHILD_CHECK((p = hak_malloc(MIB(8))) != NULL);
+        break;
+    case 4:
+        CHILD_CHECK((p = hak_calloc(30, 30)) != NULL && is_zero(p, 900));
+        break;
+    case 5:
+        CHILD_CHECK((p = hak_realloc(NULL, 77)) != NULL);
+        break;
+    case 6:
+        CHILD_CHECK((p = hak_reallocarray(NULL, 7, 7)) != NULL);
+        break;
+    case 7:
+        CHILD_CHECK((p = hak_aligned_alloc(MIB(4), 100)) != NULL);
+        break;
+    case 8:
+        CHILD_CHECK((p = hak_memalign(64, 1)) != NULL);
+        break;
+    case 9:
+        CHILD_CHECK(hak_posix_memalign(&p, 4096, 5) == 0 && is_aligned(p, 4096));
+        break;
+    case 10:
+        CHILD_CHECK((p = hak_valloc(1)) != NULL);
+        break;
+    case 11:
+        CHILD_CHECK((p = hak_pvalloc(1)) != NULL);
+        break;
+    case 12:
+        hak_free(NULL);
+        break;
+    case 13:
+        hak_free(opaque_pointer(&stats));
+        break; // foreign
+    case 14:
+        CHILD_CHECK(hak_malloc_usable_size(NULL) == 0);
+        break;
+    case 15:
+        hak_malloc_trim(0);
+        break;
+    case 16:
+        hak_get_stats(&stats);
+        CHILD_CHECK(stats.live_bytes < MIB(100));
+        break;
+    case 17:
+        CHILD_CHECK(hak_get_class_stats(0, &class_stats));
+        break;
+    case 18:
+        CHILD_CHECK(hak_audit(&audit));
+        break;
+    case 19:
+        hak_thread_flush();
+        break;
+    case 20:
+        CHILD_CHECK(strlen(hak_version()) > 5);
+        break;
     }
     void *again = hak_malloc(100);
     CHILD_CHECK(again != NULL);

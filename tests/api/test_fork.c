@@ -76,7 +76,7 @@ static void live_as_child(unsigned number)
         CHILD_CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     }
     // One block per vanished thread may be missing, none may be in two places.
-    struct hak_audit audit;
+    struct hak_audit_report audit;
     if (number % 16 == 0) {
         hak_audit(&audit);
         if (audit.errors != 0) {
@@ -129,12 +129,12 @@ static void child_of_a_busy_parent_allocates_at_once(void **state)
     with_busy_threads(fork_many);
     assert_int_equal(pattern_mismatch(inherited_block, 3000, 77), 3000);
     hak_free(inherited_block);
-    struct hak_audit audit;
+    struct hak_audit_report audit;
     if (!hak_audit(&audit))
         fail_msg("audit: %s", audit.first_error);
 }
 
-static char *const true_arguments[] = { (char[]) { "true" }, NULL };
+static char *const true_arguments[] = { (char[]){ "true" }, NULL };
 static char *const no_environment[] = { NULL };
 
 static pid_t spawn_true(void)

@@ -9,12 +9,12 @@
 #include <sys/syscall.h>
 
 static struct {
-    unsigned calls;          // so far
+    unsigned calls; // so far
     unsigned failures;
-    unsigned fail_at;        // the number of the call that fails, from 1; 0: none
-    unsigned fail_one_in;    // of all calls; 0: none
-    bool fail_splits;        // mprotect, munmap and fixed mmap fail, as beyond vm.max_map_count
-    size_t commit_left;      // bytes that mprotect may still make writable; SIZE_MAX: no limit
+    unsigned fail_at;     // the number of the call that fails, from 1; 0: none
+    unsigned fail_one_in; // of all calls; 0: none
+    bool fail_splits;     // mprotect, munmap and fixed mmap fail, as beyond vm.max_map_count
+    size_t commit_left;   // bytes that mprotect may still make writable; SIZE_MAX: no limit
     uint64_t random;
 } inject = { .commit_left = SIZE_MAX, .random = 99 };
 
@@ -94,7 +94,7 @@ static void check_slot(const struct slot *s, const char *when)
 
 static void put(struct slot *s, void *p, size_t n, unsigned seed)
 {
-    *s = (struct slot) { p, n, seed };
+    *s = (struct slot){ p, n, seed };
     pattern_fill(p, n < 3000 ? n : 3000, seed);
     ((unsigned char *)p)[n - 1] = n <= 3000 ? pattern_byte(n - 1, seed) : 9;
 }
@@ -175,7 +175,7 @@ static void stop_failing(void)
 static void recover(void)
 {
     stop_failing();
-    struct hak_audit audit;
+    struct hak_audit_report audit;
     if (!hak_audit(&audit)) {
         dprintf(2, "audit: %s\n", audit.first_error);
         _exit(97);

@@ -114,7 +114,7 @@ static void size_0_frees(void **state)
         assert_non_null(p = hak_malloc(tier_sizes[i]));
         assert_null(hak_reallocarray(p, 0, 8));
     }
-    struct hak_audit audit;
+    struct hak_audit_report audit;
     if (!hak_audit(&audit))
         fail_msg("audit: %s", audit.first_error);
 }
@@ -197,14 +197,10 @@ static void shrinking_gives_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(null_allocates),
-        cmocka_unit_test(size_0_frees),
-        cmocka_unit_test(same_size_stays),
-        cmocka_unit_test(failure_leaves_the_block),
-        cmocka_unit_test(every_pair_of_tiers),
-        cmocka_unit_test(growth_in_steps),
-        cmocka_unit_test(a_long_life),
-        cmocka_unit_test(aligned_blocks),
+        cmocka_unit_test(null_allocates),       cmocka_unit_test(size_0_frees),
+        cmocka_unit_test(same_size_stays),      cmocka_unit_test(failure_leaves_the_block),
+        cmocka_unit_test(every_pair_of_tiers),  cmocka_unit_test(growth_in_steps),
+        cmocka_unit_test(a_long_life),          cmocka_unit_test(aligned_blocks),
         cmocka_unit_test(shrinking_gives_back),
     };
     return cmocka_run_group_tests_name("api_realloc", tests, NULL, NULL);

@@ -54,11 +54,11 @@ static int run_as_nobody(char *text, size_t size)
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
-        char *arguments[] = { program, (char[]) { "--allocate" }, NULL };
-        char *environment[] = { (char[]) { "HAKMEM_OPTIONS=" MARK "=1" }, NULL };
+        char *arguments[] = { program, (char[]){ "--allocate" }, NULL };
+        char *environment[] = { (char[]){ "HAKMEM_OPTIONS=" MARK "=1" }, NULL };
         dup2(ends[1], 2);
-        if (setgroups(0, NULL) != 0 || setresgid(NOBODY, NOBODY, NOBODY) != 0
-            || setresuid(NOBODY, NOBODY, NOBODY) != 0)
+        if (setgroups(0, NULL) != 0 || setresgid(NOBODY, NOBODY, NOBODY) != 0 ||
+            setresuid(NOBODY, NOBODY, NOBODY) != 0)
             _exit(98);
         execve(program, arguments, environment);
         _exit(97);

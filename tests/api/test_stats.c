@@ -15,7 +15,7 @@ static struct hak_stats stats_now(void)
 static void assert_consistent(void)
 {
     struct hak_stats s = stats_now();
-    struct hak_audit audit;
+    struct hak_audit_report audit;
     if (!hak_audit(&audit))
         fail_msg("audit: %s", audit.first_error);
     assert_int_equal(audit.errors, 0);
@@ -303,14 +303,10 @@ static void text_report(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(classes_end),
-        cmocka_unit_test(a_block_of_each_tier_is_counted),
-        cmocka_unit_test(random_life),
-        cmocka_unit_test(frees_by_another_thread),
-        cmocka_unit_test(trim_gives_back),
-        cmocka_unit_test(foreign_frees),
-        cmocka_unit_test(json_report),
-        cmocka_unit_test(text_report),
+        cmocka_unit_test(classes_end),     cmocka_unit_test(a_block_of_each_tier_is_counted),
+        cmocka_unit_test(random_life),     cmocka_unit_test(frees_by_another_thread),
+        cmocka_unit_test(trim_gives_back), cmocka_unit_test(foreign_frees),
+        cmocka_unit_test(json_report),     cmocka_unit_test(text_report),
     };
     return cmocka_run_group_tests_name("api_stats", tests, NULL, NULL);
 }

@@ -39,22 +39,49 @@ static void *first_call(void *argument)
     struct first_call *c = argument;
     void *p = c->block;
     switch (c->which) {
-    case 0: hak_free(p); p = NULL; break;
-    case 1: p = hak_realloc(p, 300); break;
-    case 2: hak_free(p); p = hak_malloc(10); break;
-    case 3: p = hak_realloc(p, 0); break;
-    case 4: hak_free(p); p = hak_calloc(3, 50); break;
-    case 5: hak_free(p); p = hak_memalign(256, 70); break;
-    case 6: c->good = hak_malloc_usable_size(p) >= 100; break;
-    case 7: hak_malloc_trim(0); break;
-    case 8: hak_thread_flush(); break;
-    case 9: hak_free_sized(p, 100); p = NULL; break;
+    case 0:
+        hak_free(p);
+        p = NULL;
+        break;
+    case 1:
+        p = hak_realloc(p, 300);
+        break;
+    case 2:
+        hak_free(p);
+        p = hak_malloc(10);
+        break;
+    case 3:
+        p = hak_realloc(p, 0);
+        break;
+    case 4:
+        hak_free(p);
+        p = hak_calloc(3, 50);
+        break;
+    case 5:
+        hak_free(p);
+        p = hak_memalign(256, 70);
+        break;
+    case 6:
+        c->good = hak_malloc_usable_size(p) >= 100;
+        break;
+    case 7:
+        hak_malloc_trim(0);
+        break;
+    case 8:
+        hak_thread_flush();
+        break;
+    case 9:
+        hak_free_sized(p, 100);
+        p = NULL;
+        break;
     case 10: {
         struct hak_stats stats;
         hak_get_stats(&stats);
         break;
     }
-    case 11: p = hak_realloc(p, MIB(3)); break;
+    case 11:
+        p = hak_realloc(p, MIB(3));
+        break;
     }
     c->good = c->good && (c->which == 0 || c->which == 3 || c->which == 9 || p != NULL);
     hak_free(p);
@@ -183,7 +210,7 @@ static void blocks_cross_threads(void **state)
         hak_free(cross_slots[i]);
         cross_slots[i] = NULL;
     }
-    struct hak_audit audit;
+    struct hak_audit_report audit;
     if (!hak_audit(&audit))
         fail_msg("audit: %s", audit.first_error);
 }
@@ -255,7 +282,7 @@ static void blocks_outlive_their_thread(void **state)
             hak_free(blocks[i]);
         }
     }
-    struct hak_audit audit;
+    struct hak_audit_report audit;
     if (!hak_audit(&audit))
         fail_msg("audit: %s", audit.first_error);
     assert_int_equal(audit.errors, 0);
@@ -329,7 +356,7 @@ static void keys_around_the_first_call(unsigned before)
     // A thread that attached again gave its heap back again.
     CHILD_CHECK(stats.heaps <= heaps + 2);
     CHILD_CHECK(stats.heaps - stats.heaps_idle <= 2);
-    struct hak_audit audit;
+    struct hak_audit_report audit;
     CHILD_CHECK(hak_audit(&audit));
     CHILD_CHECK(audit.live == 0);
     pthread_t thread;

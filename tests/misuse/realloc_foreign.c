@@ -1,0 +1,13 @@
+// Reallocates a pointer that is not the allocator's: stack, static or mapped memory.
+#include "misuse.h"
+
+static char in_data[64];
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    char on_stack[64];
+    char *mapped = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *where[] = { on_stack, in_data, mapped };
+    return realloc(wrong(where[number(argv, 1)]), 100) != NULL;
+}

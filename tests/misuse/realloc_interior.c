@@ -1,0 +1,9 @@
+// Reallocates a pointer into a block: SIZE OFFSET.
+#include "misuse.h"
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    char *p = allocate(number(argv, 1));
+    return realloc(wrong(p + number(argv, 2)), 100) != NULL;
+}
