@@ -19,6 +19,9 @@
 #define CACHE_LINE 64
 #define ON_OWN_LINE __attribute__((aligned(CACHE_LINE)))
 
+// The compiler computes p once, instead of once per field that is read through it.
+#define COMPUTED_ONCE(p) __asm__("" : "+r"(p))
+
 // Rounds `n` up to a multiple of `step`, a power of two. The caller excludes overflow.
 static inline size_t round_up(size_t n, size_t step)
 {

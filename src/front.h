@@ -33,7 +33,9 @@ ALWAYS_INLINE void front_free(void *p)
         return;
     }
     unsigned tag = hak_tag_of(p); // beyond the classes the magazines are always full
-    if (unlikely(!hak_magazine_push(&h->magazines[tag], p))) {
+    struct magazine *m = &h->magazines[tag];
+    COMPUTED_ONCE(m);
+    if (unlikely(!hak_magazine_push(m, p))) {
         hak_free_slow(p);
         return;
     }

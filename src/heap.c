@@ -29,7 +29,9 @@
 
 static void *no_slots[2]; // slot 0: the sentinel; slot 1: limit, never written
 
+// clang-format off
 #define NO_MAGAZINE { .top = { &no_slots[1] }, .limit = &no_slots[1] }
+// clang-format on
 
 struct heap hak_no_heap = { .magazines = { [0 ... TAG_COUNT - 1] = NO_MAGAZINE } };
 struct heap hak_late_heap = { .magazines = { [0 ... TAG_COUNT - 1] = NO_MAGAZINE } };
