@@ -192,7 +192,7 @@ static void call_print_stats(void)
 }
 static void call_audit(void)
 {
-    struct hak_audit audit;
+    struct hak_audit_report audit;
 
     if (!LOAD_PEER && !hak_audit(&audit))
         wrong(audit.first_error);

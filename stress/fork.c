@@ -45,7 +45,9 @@ static void churn(struct worker *w, struct block *blocks, size_t n, size_t steps
         struct block *b = &blocks[rng_below(&w->rng, n)];
         uint64_t kind = rng_below(&w->rng, 16);
 
-        if (b->p == NULL)
+        if (b->p == NULL && kind == 0)
+            block_take_zeroed(w, b, block_common_size(&w->rng));
+        else if (b->p == NULL)
             block_take(w, b, block_common_size(&w->rng));
         else if (kind == 0)
             block_resize(w, b, block_common_size(&w->rng));

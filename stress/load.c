@@ -103,7 +103,7 @@ void load_threads_run(unsigned n, void *(*body)(void *), void *args, size_t size
 
 void load_audit(const char *when, uint64_t live)
 {
-    struct hak_audit audit;
+    struct hak_audit_report audit;
 
     if (LOAD_PEER)
         return;

@@ -1,6 +1,6 @@
 // oom: memory runs out, in every way it can.
 //
-//   injected   calls of the os seam fail at random (1 in 2 to 1 in 500) while threads use all
+//   injected   calls of the os seam fail at random (each one to one in 500) while threads use all
 //              tiers, trim, end and begin; then failures cease: all contents are intact, nothing
 //              is lost, everything can be had again. --count 10000: until so many calls have
 //              failed.
@@ -30,6 +30,8 @@
 #define ROUND_NS 200000000u
 #define AFTER_BLOCKS 64u
 #define LIMIT_BYTES (384 * MIB)
+#define LIMIT_NONE SIZE_MAX
+#define LIMIT_SLACK (64 * MIB) // committed before the limit was set, and free
 #define LIMIT_BLOCKS_MAX 200000u
 #define LIMIT_CYCLES 12
 #define NULLS_IN_A_ROW 40
@@ -49,8 +51,9 @@ static size_t any_size(struct rng *r)
 static void churn_once(struct worker *w, struct block *b)
 {
     uint64_t kind = rng_below(&w->rng, 64);
+    bool trim = rng_below(&w->rng, 2048) == 0;
 
-    if (kind == 0) {
+    if (trim) {
         worker_op(w, "malloc_trim");
         hak_malloc_trim(0);
         worker_op(w, NULL);
@@ -103,7 +106,7 @@ static void all_is_well(struct run *r, uint64_t round)
 
 static void injected(struct run *r)
 {
-    static const unsigned one_in[] = { 2, 5, 20, 100, 500 };
+    static const unsigned one_in[] = { 1, 2, 3, 20, 100, 500 };
     struct member *members = load_books(r->threads, sizeof *members);
     unsigned threads_before = load_count_threads();
     uint64_t nulls = 0;
@@ -153,39 +156,14 @@ static size_t fill(struct worker *w, struct block *blocks, size_t *n)
     return bytes;
 }
 
-static void exhaust(struct worker *w)
-{
-    struct block *blocks = load_books(LIMIT_BLOCKS_MAX, sizeof *blocks);
-    size_t first = 0;
-
-    w->null_allowed = true;
-    for (int cycle = 0; cycle < LIMIT_CYCLES; cycle++) {
-        size_t n = 0;
-        size_t bytes = fill(w, blocks, &n);
-
-        for (size_t i = 0; i < n; i += 3)
-            block_resize(w, &blocks[i], rng_log_between(&w->rng, 1 * KIB, 2 * MIB));
-        for (size_t i = 0; i < n; i++)
-            block_give(w, &blocks[i]);
-        if (w->nulls == 0 || bytes > LIMIT_BYTES)
-            load_fail(w, "%zu bytes were to be had under a limit of %zu", bytes,
-                      (size_t)LIMIT_BYTES);
-        load_audit("after exhaustion", 0);
-        if (cycle == 0)
-            first = bytes;
-        if (bytes < first / 4 * 3)
-            load_fail(w, "cycle %d got %zu KiB, the first one %zu KiB", cycle, bytes / KIB,
-                      first / KIB);
-    }
-    dprintf(STDERR_FILENO, "  %s of %zu MiB: %zu MiB were to be had, %llu requests got NULL\n",
-            w->name, LIMIT_BYTES / MIB, first / MIB, (unsigned long long)w->nulls);
-    free(blocks);
-}
-
+// Sets the soft limit; the hard one stays, so that the limit can be lifted again.
 static void set_limit(int resource, size_t bytes)
 {
-    struct rlimit limit = { bytes, bytes };
+    struct rlimit limit;
 
+    if (getrlimit((__rlimit_resource_t)resource, &limit) != 0)
+        load_fail(NULL, "getrlimit: %s", strerror(errno));
+    limit.rlim_cur = bytes == LIMIT_NONE ? limit.rlim_max : bytes;
     if (setrlimit((__rlimit_resource_t)resource, &limit) != 0)
         load_fail(NULL, "setrlimit: %s", strerror(errno));
 }
@@ -200,6 +178,38 @@ static size_t data_in_use(void)
         load_fail(NULL, "cannot read /proc/self/statm");
     fclose(f);
     return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+// The audit needs memory of its own: it runs with the limit lifted.
+static void exhaust(struct worker *w, int resource, size_t limit)
+{
+    struct block *blocks = load_books(LIMIT_BLOCKS_MAX, sizeof *blocks);
+    size_t first = 0;
+
+    w->null_allowed = true;
+    for (int cycle = 0; cycle < LIMIT_CYCLES; cycle++) {
+        size_t n = 0;
+        size_t bytes = fill(w, blocks, &n);
+
+        for (size_t i = 0; i < n; i += 3)
+            block_resize(w, &blocks[i], rng_log_between(&w->rng, 1 * KIB, 2 * MIB));
+        for (size_t i = 0; i < n; i++)
+            block_give(w, &blocks[i]);
+        if (w->nulls == 0 || bytes > LIMIT_BYTES + LIMIT_SLACK)
+            load_fail(w, "%zu bytes were to be had under a limit of %zu", bytes,
+                      (size_t)LIMIT_BYTES);
+        set_limit(resource, LIMIT_NONE);
+        load_audit("after exhaustion", 0);
+        set_limit(resource, limit);
+        if (cycle == 0)
+            first = bytes;
+        if (bytes < first / 4 * 3)
+            load_fail(w, "cycle %d got %zu KiB, the first one %zu KiB", cycle, bytes / KIB,
+                      first / KIB);
+    }
+    dprintf(STDERR_FILENO, "  %s of %zu MiB: %zu MiB were to be had, %llu requests got NULL\n",
+            w->name, LIMIT_BYTES / MIB, first / MIB, (unsigned long long)w->nulls);
+    free(blocks);
 }
 
 static int oom_role(const char *text)
@@ -217,12 +227,18 @@ static int oom_role(const char *text)
     }
     if (strcmp(text, "exhaust") != 0 && strcmp(text, "data") != 0)
         load_fail(NULL, "oom has no role \"%s\"", text);
-    w = worker_begin(&r, strcmp(text, "data") == 0 ? "RLIMIT_DATA" : "RLIMIT_AS", 0);
     if (strcmp(text, "data") == 0) {
+        size_t limit;
+
+        w = worker_begin(&r, "RLIMIT_DATA", 0);
         all_is_well(&r, 0);
-        set_limit(RLIMIT_DATA, data_in_use() + LIMIT_BYTES);
+        limit = data_in_use() + LIMIT_BYTES;
+        set_limit(RLIMIT_DATA, limit);
+        exhaust(w, RLIMIT_DATA, limit);
+    } else {
+        w = worker_begin(&r, "RLIMIT_AS", 0);
+        exhaust(w, RLIMIT_AS, LIMIT_BYTES);
     }
-    exhaust(w);
     worker_end(w);
     return 0;
 }

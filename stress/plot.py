@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Plots the samples of the soak load: memory, faults and throughput over time.
 
 usage: plot.py SAMPLES.csv OUTPUT.png

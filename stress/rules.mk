@@ -18,6 +18,7 @@ stress_objects = $(STRESS_PARTS:%=$(1)/stress/%.o)
 
 stress_allocator = $(if $(filter peer,$(1)),,$(2)/stress/inject.o $(2)/libhakmem-prefixed.a)
 stress_wrap = $(if $(filter peer,$(1)),,$(STRESS_WRAPPED:%=-Wl,--wrap=hak_os_%))
+canary_wrap = $(foreach f,malloc calloc realloc free,-Wl,--wrap=hak_$(f))
 stress_link = $(call hak_link,$(1),$(2),default)
 
 # $(1) flavour, $(2) compiler, $(3) folder
@@ -25,16 +26,21 @@ define stress_rules
 $(3)/stress/stress: $(call stress_objects,$(3)) $(call stress_allocator,$(1),$(3)) \
     | $(3)/stress/stress_calls.so
 	$(call hak_say,link)$(stress_link) -rdynamic $(stress_wrap) -o $$@ $$^ -lm -ldl
+$(3)/stress/canary: $(call stress_objects,$(3)) $(3)/stress/canary.o \
+    $(call stress_allocator,$(1),$(3))
+	$(call hak_say,link)$(stress_link) $(stress_wrap) $(canary_wrap) -o $$@ $$^ -lm -ldl
 $(3)/stress/stress_calls.so: $(3)/stress/calls_library.o
 	$(call hak_say,link)$(stress_link) -shared -o $$@ $$^
 endef
 
-.PHONY: stress stress-build
+.PHONY: stress stress-build stress-canary
 export LOAD THREADS TIME SEED ARGS CSV
 STRESS_PROGRAM = $(OUT)/stress/stress
 stress: $(OUT)/stress/stress ## stress loads (LOAD= THREADS= TIME= SEED= FLAVOUR= ARGS=)
-	@scripts/stress run $(OUT)/stress/stress
+	@scripts/tally stress -- scripts/stress run $(OUT)/stress/stress
 stress-build: $(OUT)/stress/stress ## only build the stress loads of FLAVOUR
+stress-canary: $(OUT)/stress/canary ## the loads must find an allocator that is wrong on purpose
+	@scripts/tally canary -- scripts/stress canary $(OUT)/stress/canary
 
 $(foreach f,$(sort $(FLAVOUR) release peer),$(call hak_use,$(f),$(CC),$(if \
     $(filter $(f),$(FLAVOUR)),$(GEOMETRY),default)))
