@@ -21,6 +21,7 @@ const struct allocator allocator_hakmem = {
     .get_stats = hak_get_stats,
     .get_class_stats = hak_get_class_stats,
     .fail_os = os_fault_arm,
+    .pause_os = os_fault_pause,
     .os_failed = os_fault_failed,
     .tick = os_fault_tick,
 };

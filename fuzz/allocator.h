@@ -21,11 +21,12 @@ struct allocator {
     size_t (*usable_size)(void *);
     int (*trim)(size_t);
     void (*flush)(void);
-    bool (*audit)(struct hak_audit *);
+    bool (*audit)(struct hak_audit_report *);
     void (*get_stats)(struct hak_stats *);
     bool (*get_class_stats)(unsigned, struct hak_class_stats *);
     // The system below: see the functions of the same names.
     void (*fail_os)(uint64_t first, uint64_t count);
+    void (*pause_os)(bool paused);
     uint64_t (*os_failed)(void);
     void (*tick)(uint64_t ms);
 };
@@ -36,6 +37,8 @@ extern const struct allocator allocator_hakmem;
 // os_fault.c. Of the calls to the system that can fail, counted from now on from 1, those from
 // `first` to first + count - 1 fail; first == 0: none does.
 void os_fault_arm(uint64_t first, uint64_t count);
+// While paused, calls succeed and are not counted: for what the harness itself asks.
+void os_fault_pause(bool paused);
 // Calls made to fail so far.
 uint64_t os_fault_failed(void);
 // Moves the allocator's clock on: it stands still otherwise.

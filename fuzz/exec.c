@@ -131,11 +131,11 @@ static void check_null(const struct call *call, int error)
 static struct shadow_request request_of(const struct call *call)
 {
     uint64_t pattern = atomic_fetch_add_explicit(&call->exec->pattern, 1, memory_order_relaxed);
-    return (struct shadow_request){.asked = call->asked,
-                                   .align = call->align < ALIGN_MIN ? ALIGN_MIN : call->align,
-                                   .zeroed = call->zeroed,
-                                   .pattern = pattern * 0x9e3779b97f4a7c15u,
-                                   .thread = call->op->thread};
+    return (struct shadow_request){ .asked = call->asked,
+                                    .align = call->align < ALIGN_MIN ? ALIGN_MIN : call->align,
+                                    .zeroed = call->zeroed,
+                                    .pattern = pattern * 0x9e3779b97f4a7c15u,
+                                    .thread = call->op->thread };
 }
 
 // The result of an allocation into an empty slot. `error`: of posix_memalign.
@@ -224,7 +224,7 @@ static void describe(struct call *call)
 static void allocate(struct exec *exec, const struct op *op)
 {
     const struct allocator *a = exec->allocator;
-    struct call call = {.exec = exec, .op = op, .os_failed = a->os_failed()};
+    struct call call = { .exec = exec, .op = op, .os_failed = a->os_failed() };
     void *p = NULL;
     int error = 0;
     describe(&call);
@@ -281,7 +281,7 @@ static void *call_realloc(const struct call *call, void *p)
 
 static void resize(struct exec *exec, const struct op *op)
 {
-    struct call call = {.exec = exec, .op = op, .os_failed = exec->allocator->os_failed()};
+    struct call call = { .exec = exec, .op = op, .os_failed = exec->allocator->os_failed() };
     describe(&call);
     if (!affordable(exec, call.asked))
         return;
@@ -309,7 +309,6 @@ static void resize(struct exec *exec, const struct op *op)
         slot->aligned = false;
         slot->asked = call.asked;
     } else if (call.asked == 0) {
-        slot->freed = before;
         exec_count(&exec->counts.done);
         exec_settle(slot, SLOT_EMPTY);
         return;
@@ -342,7 +341,6 @@ void exec_release(struct exec *exec, const struct op *op)
         a->free(p);
     if (errno != ERRNO_MARK)
         exec_wrong(exec, op, "free changed errno to %d", errno);
-    slot->freed = p;
     exec_count(&exec->counts.done);
     exec_settle(slot, SLOT_EMPTY);
 }

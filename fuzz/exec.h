@@ -22,14 +22,13 @@ struct exec_slot {
     bool aligned;              // made by a function that takes an alignment
     size_t asked;              // what the user passed: free_sized passes it again
     struct shadow_block block; // valid while FULL
-    void *freed;               // what the slot held last, for double frees
 };
 
 // What became of the operations so far.
 struct exec_counts {
     _Atomic uint64_t done;
-    _Atomic uint64_t skipped;  // the slot was not as the operation needs it, or a bound was reached
-    _Atomic uint64_t refused;  // the allocator returned NULL, and had to or was allowed to
+    _Atomic uint64_t skipped; // the slot was not as the operation needs it, or a bound was reached
+    _Atomic uint64_t refused; // the allocator returned NULL, and had to or was allowed to
     _Atomic uint64_t audits;
     _Atomic uint64_t detected; // mistakes that the allocator reported
     _Atomic uint64_t silent;   // mistakes that it need not report, and did not
@@ -40,11 +39,11 @@ struct exec {
     // Called when a check fails; must not return. `op` is NULL at the end of a program.
     void (*fail)(struct exec *exec, const struct op *op, const char *reason);
     void *fail_arg;
-    uint64_t live_bytes_max;   // allocations beyond are skipped
-    uint64_t arena_bytes;      // NULL for requests far below it is a failure
-    bool alone;                // one thread: audits, forks and mistakes may happen at any operation
-    bool children;             // fork and mistakes are allowed: they fork
-    bool threaded;             // calls of the map take the lock
+    uint64_t live_bytes_max; // allocations beyond are skipped
+    uint64_t arena_bytes;    // NULL for requests far below it is a failure
+    bool alone;              // one thread: audits, forks and mistakes may happen at any operation
+    _Atomic int children;    // how often operations may still fork (fork, misuse)
+    bool threaded;           // calls of the map take the lock
     pthread_mutex_t lock;
     struct shadow shadow;
     struct exec_slot *slots;

@@ -21,7 +21,7 @@
 
 struct child {
     pid_t pid;
-    int from;        // its standard error
+    int from; // its standard error
     char said[400];
     int status;
 };
@@ -36,7 +36,7 @@ static bool start(struct child *child, void (*body)(struct exec *, const struct 
         return false;
     child->pid = fork();
     if (child->pid == 0) {
-        static const int signals[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGALRM, SIGTERM};
+        static const int signals[] = { SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGALRM, SIGTERM };
         for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++)
             signal(signals[i], SIG_DFL);
         dup2(ends[1], STDERR_FILENO);
@@ -52,13 +52,18 @@ static bool start(struct child *child, void (*body)(struct exec *, const struct 
     return child->pid > 0;
 }
 
+static bool may_fork(struct exec *exec)
+{
+    return atomic_load(&exec->children) > 0 && atomic_fetch_sub(&exec->children, 1) > 0;
+}
+
 // Reads what the child says until it closes its end, then waits for it.
 static bool finish(struct child *child)
 {
     size_t length = 0;
     char more[512];
     bool ended = false;
-    struct pollfd poll_from = {.fd = child->from, .events = POLLIN};
+    struct pollfd poll_from = { .fd = child->from, .events = POLLIN };
     while (poll(&poll_from, 1, CHILD_MS) > 0) {
         ssize_t got = read(child->from, more, sizeof more);
         if (got <= 0) {
@@ -87,7 +92,7 @@ static _Noreturn void child_wrong(const char *what)
 
 static void body_fork(struct exec *exec, const struct op *op)
 {
-    static const size_t sizes[] = {1, 100, 5000, 40000, 300000, 3000000};
+    static const size_t sizes[] = { 1, 100, 5000, 40000, 300000, 3000000 };
     const struct allocator *a = exec->allocator;
     (void)op;
     a->fail_os(0, 0);
@@ -102,7 +107,7 @@ static void body_fork(struct exec *exec, const struct op *op)
             a->free(p);
         }
     a->flush();
-    struct hak_audit audit = {0};
+    struct hak_audit_report audit = { 0 };
     if (exec->alone && !a->audit(&audit))
         child_wrong(audit.first_error);
 }
@@ -110,15 +115,15 @@ static void body_fork(struct exec *exec, const struct op *op)
 void exec_fork(struct exec *exec, const struct op *op)
 {
     struct child child;
-    if (!exec->children || !start(&child, body_fork, exec, op)) {
+    if (!may_fork(exec) || !start(&child, body_fork, exec, op)) {
         exec_count(&exec->counts.skipped);
         return;
     }
     if (!finish(&child))
         exec_wrong(exec, op, "the child of fork hangs");
     if (!WIFEXITED(child.status) || WEXITSTATUS(child.status) != CHILD_OK)
-        exec_wrong(exec, op, "the child of fork ended with status 0x%x: %s",
-                   (unsigned)child.status, child.said);
+        exec_wrong(exec, op, "the child of fork ended with status 0x%x: %s", (unsigned)child.status,
+                   child.said);
     exec_count(&exec->counts.done);
 }
 
@@ -132,8 +137,8 @@ static char not_ours[256] __attribute__((aligned(64)));
 static enum promise promise_of(const struct op *op)
 {
     switch (op->arg) {
-    case MISUSE_FOREIGN_FREE:     // ignored and counted
-    case MISUSE_REALLOC_FREED:    // the block may be cached: not looked up
+    case MISUSE_FOREIGN_FREE:  // ignored and counted
+    case MISUSE_REALLOC_FREED: // the block may be cached: not looked up
     case MISUSE_SIZED_MISMATCH:
         return PROMISE_NONE;
     default:
@@ -192,14 +197,14 @@ void exec_misuse(struct exec *exec, const struct op *op)
 {
     struct child child;
     // An address that was never handed out cannot be told from outside: the sched harness does it.
-    if (!exec->children || !exec->alone || op->arg == MISUSE_NEVER_ALLOCATED) {
+    if (!exec->alone || op->arg == MISUSE_NEVER_ALLOCATED) {
         exec_count(&exec->counts.skipped);
         return;
     }
     struct exec_slot *slot = exec_claim(exec, op, SLOT_FULL);
     if (!slot)
         return;
-    if (slot->block.asked < 2 || !start(&child, body_misuse, exec, op)) {
+    if (slot->block.asked < 2 || !may_fork(exec) || !start(&child, body_misuse, exec, op)) {
         exec_count(&exec->counts.skipped);
         exec_settle(slot, SLOT_FULL);
         return;

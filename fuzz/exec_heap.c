@@ -27,9 +27,12 @@ void exec_stats(struct exec *exec, const struct op *op)
 
 void exec_audit(struct exec *exec, const struct op *op)
 {
-    struct hak_audit audit = {0};
+    struct hak_audit_report audit = { 0 };
     exec_count(&exec->counts.audits);
-    if (!exec->allocator->audit(&audit))
+    exec->allocator->pause_os(true); // it needs scratch memory
+    bool ok = exec->allocator->audit(&audit);
+    exec->allocator->pause_os(false);
+    if (!ok)
         exec_wrong(exec, op, "audit: %llu errors: %s", (unsigned long long)audit.errors,
                    audit.first_error);
     uint64_t live = audit.live + audit.large + audit.huge;
@@ -77,7 +80,7 @@ void exec_finish(struct exec *exec)
         exec_wrong(exec, NULL, "%s", exec->shadow.reason);
     for (uint32_t i = 0; i < exec->slot_count; i++)
         if (atomic_load(&exec->slots[i].state) == SLOT_FULL)
-            exec_release(exec, &(struct op){.kind = OP_FREE, .slot = i});
+            exec_release(exec, &(struct op){ .kind = OP_FREE, .slot = i });
     exec->allocator->flush();
     exec->allocator->trim(0);
     exec_audit(exec, NULL);

@@ -121,7 +121,7 @@ uint64_t ops_number_decode(unsigned form, uint64_t v, unsigned bits)
 bool ops_number_encode(uint64_t n, unsigned bits, unsigned *form, uint64_t *v)
 {
     uint64_t mask = ((uint64_t)1 << bits) - 1;
-    uint64_t try[NUMBER_COUNT] = {n, n >> 12, 0, UINT64_MAX - n, n - HALF};
+    uint64_t try[NUMBER_COUNT] = { n, n >> 12, 0, UINT64_MAX - n, n - HALF };
     // The nearest power of two: the one below, or above where the distance is shorter.
     unsigned power = n ? 63 - (unsigned)__builtin_clzll(n) : 0;
     if (power < 63 && n - ((uint64_t)1 << power) > ((uint64_t)1 << power) / 2)

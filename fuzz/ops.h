@@ -39,73 +39,73 @@
 //   corrupt          flips bit `size` of the structure `arg` that serves the slot's block
 //   barrier          waits until all running threads are at theirs
 //   freeze           the thread stops for ever at its `size`-th step from here
-#define OPS_KINDS(X)                                            \
-    X(MALLOC, "malloc", OPS_DST | OPS_SIZE)                     \
-    X(CALLOC, "calloc", OPS_DST | OPS_ARG | OPS_SIZE)           \
-    X(REALLOC, "realloc", OPS_SLOT | OPS_SIZE)                  \
-    X(REALLOCARRAY, "reallocarray", OPS_SLOT | OPS_ARG | OPS_SIZE) \
-    X(ALIGNED_ALLOC, "aligned_alloc", OPS_DST | OPS_ARG | OPS_SIZE) \
+#define OPS_KINDS(X)                                                  \
+    X(MALLOC, "malloc", OPS_DST | OPS_SIZE)                           \
+    X(CALLOC, "calloc", OPS_DST | OPS_ARG | OPS_SIZE)                 \
+    X(REALLOC, "realloc", OPS_SLOT | OPS_SIZE)                        \
+    X(REALLOCARRAY, "reallocarray", OPS_SLOT | OPS_ARG | OPS_SIZE)    \
+    X(ALIGNED_ALLOC, "aligned_alloc", OPS_DST | OPS_ARG | OPS_SIZE)   \
     X(POSIX_MEMALIGN, "posix_memalign", OPS_DST | OPS_ARG | OPS_SIZE) \
-    X(MEMALIGN, "memalign", OPS_DST | OPS_ARG | OPS_SIZE)       \
-    X(VALLOC, "valloc", OPS_DST | OPS_SIZE)                     \
-    X(PVALLOC, "pvalloc", OPS_DST | OPS_SIZE)                   \
-    X(FREE, "free", OPS_SLOT)                                   \
-    X(FREE_SIZED, "free_sized", OPS_SLOT)                       \
-    X(FREE_ALIGNED_SIZED, "free_aligned_sized", OPS_SLOT)       \
-    X(USABLE_SIZE, "usable_size", OPS_SLOT)                     \
-    X(TOUCH, "touch", OPS_SLOT | OPS_SIZE)                      \
-    X(TRIM, "trim", OPS_SIZE)                                   \
-    X(FLUSH, "flush", 0)                                        \
-    X(EXIT, "exit", 0)                                          \
-    X(START, "start", 0)                                        \
-    X(TICK, "tick", OPS_SIZE)                                   \
-    X(FAIL_OS, "fail_os", OPS_ARG | OPS_SIZE)                   \
-    X(AUDIT, "audit", 0)                                        \
-    X(STATS, "stats", 0)                                        \
-    X(FORK, "fork", 0)                                          \
-    X(BARRIER, "barrier", 0)                                    \
-    X(FREEZE, "freeze", OPS_SIZE)                               \
-    X(MISUSE, "misuse", OPS_NAMED | OPS_ARG | OPS_SLOT | OPS_SIZE) \
-    X(CORRUPT, "corrupt", OPS_NAMED | OPS_ARG | OPS_SLOT | OPS_SIZE) \
-    X(NEW, "new", OPS_DST | OPS_SIZE)                           \
-    X(NEW_ARRAY, "new_array", OPS_DST | OPS_SIZE)               \
-    X(NEW_NOTHROW, "new_nothrow", OPS_DST | OPS_SIZE)           \
-    X(NEW_ALIGNED, "new_aligned", OPS_DST | OPS_ARG | OPS_SIZE) \
-    X(DELETE, "delete", OPS_SLOT)                               \
-    X(DELETE_ARRAY, "delete_array", OPS_SLOT)                   \
-    X(DELETE_SIZED, "delete_sized", OPS_SLOT)                   \
+    X(MEMALIGN, "memalign", OPS_DST | OPS_ARG | OPS_SIZE)             \
+    X(VALLOC, "valloc", OPS_DST | OPS_SIZE)                           \
+    X(PVALLOC, "pvalloc", OPS_DST | OPS_SIZE)                         \
+    X(FREE, "free", OPS_SLOT)                                         \
+    X(FREE_SIZED, "free_sized", OPS_SLOT)                             \
+    X(FREE_ALIGNED_SIZED, "free_aligned_sized", OPS_SLOT)             \
+    X(USABLE_SIZE, "usable_size", OPS_SLOT)                           \
+    X(TOUCH, "touch", OPS_SLOT | OPS_SIZE)                            \
+    X(TRIM, "trim", OPS_SIZE)                                         \
+    X(FLUSH, "flush", 0)                                              \
+    X(EXIT, "exit", 0)                                                \
+    X(START, "start", 0)                                              \
+    X(TICK, "tick", OPS_SIZE)                                         \
+    X(FAIL_OS, "fail_os", OPS_ARG | OPS_SIZE)                         \
+    X(AUDIT, "audit", 0)                                              \
+    X(STATS, "stats", 0)                                              \
+    X(FORK, "fork", 0)                                                \
+    X(BARRIER, "barrier", 0)                                          \
+    X(FREEZE, "freeze", OPS_SIZE)                                     \
+    X(MISUSE, "misuse", OPS_NAMED | OPS_ARG | OPS_SLOT | OPS_SIZE)    \
+    X(CORRUPT, "corrupt", OPS_NAMED | OPS_ARG | OPS_SLOT | OPS_SIZE)  \
+    X(NEW, "new", OPS_DST | OPS_SIZE)                                 \
+    X(NEW_ARRAY, "new_array", OPS_DST | OPS_SIZE)                     \
+    X(NEW_NOTHROW, "new_nothrow", OPS_DST | OPS_SIZE)                 \
+    X(NEW_ALIGNED, "new_aligned", OPS_DST | OPS_ARG | OPS_SIZE)       \
+    X(DELETE, "delete", OPS_SLOT)                                     \
+    X(DELETE_ARRAY, "delete_array", OPS_SLOT)                         \
+    X(DELETE_SIZED, "delete_sized", OPS_SLOT)                         \
     X(DELETE_ALIGNED, "delete_aligned", OPS_SLOT)
 
 // X(identifier, name). `size` is the offset in bytes where one is needed.
-#define OPS_MISUSES(X)                            \
-    X(DOUBLE_FREE, "double_free")                 \
-    X(INTERIOR_FREE, "interior_free")             \
-    X(FOREIGN_FREE, "foreign_free")               \
-    X(NEVER_ALLOCATED, "never_allocated")         \
-    X(REALLOC_FREED, "realloc_freed")             \
-    X(REALLOC_INTERIOR, "realloc_interior")       \
-    X(REALLOC_FOREIGN, "realloc_foreign")         \
-    X(SIZE_INTERIOR, "size_interior")             \
-    X(SIZE_FOREIGN, "size_foreign")               \
+#define OPS_MISUSES(X)                      \
+    X(DOUBLE_FREE, "double_free")           \
+    X(INTERIOR_FREE, "interior_free")       \
+    X(FOREIGN_FREE, "foreign_free")         \
+    X(NEVER_ALLOCATED, "never_allocated")   \
+    X(REALLOC_FREED, "realloc_freed")       \
+    X(REALLOC_INTERIOR, "realloc_interior") \
+    X(REALLOC_FOREIGN, "realloc_foreign")   \
+    X(SIZE_INTERIOR, "size_interior")       \
+    X(SIZE_FOREIGN, "size_foreign")         \
     X(SIZED_MISMATCH, "sized_mismatch")
 
 // What `corrupt` writes to. BLOCK_END: the user's own overflow, `size` bits past the block's end.
-#define OPS_STRUCTURES(X)          \
-    X(TAG, "tag")                  \
-    X(RECORD, "record")            \
-    X(FREE_BITMAP, "free_bitmap")  \
+#define OPS_STRUCTURES(X)             \
+    X(TAG, "tag")                     \
+    X(RECORD, "record")               \
+    X(FREE_BITMAP, "free_bitmap")     \
     X(REMOTE_BITMAP, "remote_bitmap") \
-    X(UNIT_MASKS, "unit_masks")    \
-    X(MAGAZINE, "magazine")        \
+    X(UNIT_MASKS, "unit_masks")       \
+    X(MAGAZINE, "magazine")           \
     X(BLOCK_END, "block_end")
 
 // What a schedule decision decides, at a step of a thread (its own count of scheduling points).
 // The values belong to fuzz/sched; this file only stores them. A step not listed takes the default.
-#define OPS_DECISIONS(X)                                          \
-    X(RUN, "run")   /* the thread that goes on */                  \
-    X(READ, "read") /* the store that a load sees, 0 = newest */   \
-    X(CAS, "cas")   /* 1: a weak compare-and-swap fails */         \
-    X(WAKE, "wake") /* the waiter that gets the lock */            \
+#define OPS_DECISIONS(X)                                         \
+    X(RUN, "run")   /* the thread that goes on */                \
+    X(READ, "read") /* the store that a load sees, 0 = newest */ \
+    X(CAS, "cas")   /* 1: a weak compare-and-swap fails */       \
+    X(WAKE, "wake") /* the waiter that gets the lock */          \
     X(OS, "os")     /* 1: the call to the system fails */
 
 #define OPS_ENUM(id, name, ...) OP_##id,
@@ -124,11 +124,11 @@ enum op_decision { OPS_DECISIONS(OPS_ENUM) DECIDE_COUNT };
 #define OPS_HEADER_BYTES 32u
 #define OPS_RECORD_BYTES 12u
 #define OPS_DECISION_BYTES 8u
-#define OPS_TRACE_OP_MAX 32u       // bytes of the longest operation of a trace
-#define OPS_RECORD_SLOTS 65536u    // slots that a record can name
-#define OPS_RECORD_THREADS 256u    // threads that a record can name
+#define OPS_TRACE_OP_MAX 32u    // bytes of the longest operation of a trace
+#define OPS_RECORD_SLOTS 65536u // slots that a record can name
+#define OPS_RECORD_THREADS 256u // threads that a record can name
 #define OPS_THREADS_MAX 65535u
-#define OPS_COUNT_OPEN UINT32_MAX  // op_count of a trace whose writer was cut short: to the end
+#define OPS_COUNT_OPEN UINT32_MAX // op_count of a trace whose writer was cut short: to the end
 
 enum ops_form { OPS_RECORDS = 0, OPS_TRACE = 1 };
 enum ops_strategy { OPS_DECIDED = 0, OPS_RANDOM = 1, OPS_PCT = 2, OPS_POS = 3 };
@@ -140,12 +140,12 @@ enum ops_geometry { OPS_ANY = 0, OPS_DEFAULT = 1, OPS_SMALL = 2 };
 //   24 strategy depth (1), PCT's d | 25 reserved (7)
 // Then the operations, then the decisions (8 bytes each: thread 2, kind 1, choice 1, step 4).
 struct ops_header {
-    uint8_t form;      // of the file it came from
+    uint8_t form; // of the file it came from
     uint8_t strategy;
     uint8_t geometry;
     uint8_t depth;
     uint32_t seed;
-    uint16_t threads;  // 1 to OPS_THREADS_MAX
+    uint16_t threads; // 1 to OPS_THREADS_MAX
     uint16_t arena_mib;
 };
 
@@ -177,7 +177,7 @@ struct ops {
 };
 
 struct ops_error {
-    bool text;         // `where` is a line (from 1), else an offset in bytes
+    bool text; // `where` is a line (from 1), else an offset in bytes
     size_t where;
     char reason[120];
 };

@@ -74,7 +74,7 @@ static bool decode_record(const struct ops *program, struct op *op, const uint8_
     const uint8_t *record = data + at;
     if (record[0] >= OP_KIND_COUNT)
         return refuse(error, at, "unknown operation %u", record[0]);
-    *op = (struct op){.kind = record[0], .thread = record[1]};
+    *op = (struct op){ .kind = record[0], .thread = record[1] };
     get_record(op, record, record[4] & 15, record[4] >> 4);
     uint8_t again[OPS_RECORD_BYTES];
     if (!ops_put_record(op, again))
@@ -116,7 +116,7 @@ static bool decode_trace_op(const struct ops *program, struct op *op, int previo
     bool same = first & SAME_THREAD;
     uint64_t thread = (uint64_t)(previous < 0 ? 0 : previous);
     uint64_t slot = 0;
-    *op = (struct op){.kind = first & (SAME_THREAD - 1)};
+    *op = (struct op){ .kind = first & (SAME_THREAD - 1) };
     if (op->kind >= OP_KIND_COUNT)
         return refuse(error, start, "unknown operation %u", op->kind);
     if (same && previous < 0)
@@ -148,8 +148,7 @@ static bool decode_ops(struct ops *program, const uint8_t *data, size_t bytes, s
     int previous = -1;
     for (uint32_t i = 0; open ? *at < bytes : i < count; i++) {
         struct op op;
-        if (*at >= bytes ||
-            (program->header.form == OPS_RECORDS && bytes - *at < OPS_RECORD_BYTES))
+        if (*at >= bytes || (program->header.form == OPS_RECORDS && bytes - *at < OPS_RECORD_BYTES))
             return refuse(error, bytes, "the file ends at operation %u of %u", i, count);
         if (program->header.form == OPS_TRACE) {
             if (!decode_trace_op(program, &op, previous, data, bytes, at, error))
@@ -173,7 +172,7 @@ static bool decode_decisions(struct ops *program, const uint8_t *data, size_t by
         if (bytes - *at < OPS_DECISION_BYTES)
             return refuse(error, bytes, "the file ends at decision %u of %u", i, count);
         const uint8_t *d = data + *at;
-        struct decision decision = {(uint16_t)get(d, 2), d[2], d[3], (uint32_t)get(d + 4, 4)};
+        struct decision decision = { (uint16_t)get(d, 2), d[2], d[3], (uint32_t)get(d + 4, 4) };
         if (decision.thread >= program->header.threads)
             return refuse(error, *at, "thread %u of %u", decision.thread, program->header.threads);
         if (decision.kind >= DECIDE_COUNT)
@@ -266,8 +265,7 @@ bool ops_decode_lenient(struct ops *program, const uint8_t *data, size_t bytes,
     size_t at = OPS_HEADER_BYTES;
     for (size_t i = 0; i < count; i++, at += OPS_RECORD_BYTES) {
         const uint8_t *record = data + at;
-        struct op op = {.kind = record[0] % OP_KIND_COUNT,
-                        .thread = record[1] % header->threads};
+        struct op op = { .kind = record[0] % OP_KIND_COUNT, .thread = record[1] % header->threads };
         get_record(&op, record, (record[4] & 15) % NUMBER_COUNT, (record[4] >> 4) % NUMBER_COUNT);
         op.slot %= limits->slots;
         fold(&op, limits);
@@ -277,12 +275,11 @@ bool ops_decode_lenient(struct ops *program, const uint8_t *data, size_t bytes,
     size_t decisions = (size_t)get(data + 20, 4);
     for (size_t i = 0; i < decisions && bytes - at >= OPS_DECISION_BYTES; i++) {
         const uint8_t *d = data + at;
-        struct decision decision = {(uint16_t)(get(d, 2) % header->threads),
-                                    d[2] % DECIDE_COUNT, d[3], (uint32_t)get(d + 4, 4)};
+        struct decision decision = { (uint16_t)(get(d, 2) % header->threads), d[2] % DECIDE_COUNT,
+                                     d[3], (uint32_t)get(d + 4, 4) };
         if (!ops_push_decision(program, decision))
             return false;
         at += OPS_DECISION_BYTES;
     }
     return true;
 }
-

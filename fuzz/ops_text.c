@@ -24,13 +24,13 @@
 #define LINE_BYTES_MAX 200u
 
 #define NAME_OF(id, name, ...) name,
-static const char *const kind_names[] = {OPS_KINDS(NAME_OF)};
-static const char *const misuse_names[] = {OPS_MISUSES(NAME_OF)};
-static const char *const structure_names[] = {OPS_STRUCTURES(NAME_OF)};
-static const char *const decision_names[] = {OPS_DECISIONS(NAME_OF)};
+static const char *const kind_names[] = { OPS_KINDS(NAME_OF) };
+static const char *const misuse_names[] = { OPS_MISUSES(NAME_OF) };
+static const char *const structure_names[] = { OPS_STRUCTURES(NAME_OF) };
+static const char *const decision_names[] = { OPS_DECISIONS(NAME_OF) };
 #undef NAME_OF
-static const char *const strategy_names[] = {"decided", "random", "pct", "pos"};
-static const char *const geometry_names[] = {"any", "default", "small"};
+static const char *const strategy_names[] = { "decided", "random", "pct", "pos" };
+static const char *const geometry_names[] = { "any", "default", "small" };
 #define COUNT(names) (sizeof(names) / sizeof *(names))
 
 const char *ops_kind_name(unsigned kind)
@@ -210,7 +210,7 @@ static bool parse_decision(struct ops *program, const struct line *line, struct 
         return refuse(error, line, "'%.40s' is no decision", line->words[3]);
     if (!parse_number(line->words[4], UINT8_MAX, &choice))
         return refuse(error, line, "'%.40s' is no choice", line->words[4]);
-    struct decision d = {(uint16_t)thread, (uint8_t)kind, (uint8_t)choice, (uint32_t)step};
+    struct decision d = { (uint16_t)thread, (uint8_t)kind, (uint8_t)choice, (uint32_t)step };
     if (!ops_push_decision(program, d))
         return refuse(error, line, "out of memory");
     if (program->header.threads <= thread)
@@ -247,7 +247,7 @@ static bool parse_fields(struct op *op, const struct line *line, unsigned at,
 
 static bool parse_op(struct ops *program, const struct line *line, struct ops_error *error)
 {
-    struct op op = {0};
+    struct op op = { 0 };
     uint64_t thread, slot, kind;
     unsigned at = 1;
     bool received = false;
@@ -277,7 +277,8 @@ static bool parse_op(struct ops *program, const struct line *line, struct ops_er
 
 static bool parse_line(struct ops *program, const struct line *line, struct ops_error *error)
 {
-    static const char *const header_names[] = {"threads", "seed", "strategy", "geometry", "arena"};
+    static const char *const header_names[] = { "threads", "seed", "strategy", "geometry",
+                                                "arena" };
     uint64_t which;
     if (line->count == 0)
         return true;
@@ -292,7 +293,7 @@ static bool parse_line(struct ops *program, const struct line *line, struct ops_
 
 bool ops_parse(struct ops *program, const char *text, size_t bytes, struct ops_error *error)
 {
-    struct line line = {.number = 0};
+    struct line line = { .number = 0 };
     ops_clear(program);
     for (size_t at = 0; at < bytes;) {
         const char *newline = memchr(text + at, '\n', bytes - at);

@@ -24,7 +24,7 @@ static bool load(struct ops *program, const char *path)
 
 static int convert(enum ops_form form, const char *from, const char *to)
 {
-    struct ops program = {0};
+    struct ops program = { 0 };
     struct ops_error error;
     int status = 1;
     if (!load(&program, from))
@@ -54,7 +54,7 @@ static int check(int count, char **paths)
 {
     int status = 0;
     for (int i = 0; i < count; i++) {
-        struct ops program = {0};
+        struct ops program = { 0 };
         if (load(&program, paths[i]))
             printf("%s: %zu operations, %u threads, %u slots, %zu decisions\n", paths[i],
                    program.count, program.header.threads, program.slots, program.decision_count);
@@ -68,7 +68,7 @@ static int check(int count, char **paths)
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "text") == 0) {
-        struct ops program = {0};
+        struct ops program = { 0 };
         if (!load(&program, argv[2]))
             return 1;
         ops_print(&program, stdout);

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 static _Atomic uint64_t calls, first_failing, end_failing, failed;
+static _Atomic bool pausing;
 static _Atomic uint64_t clock_ms = 1000;
 
 void os_fault_arm(uint64_t first, uint64_t count)
@@ -28,8 +29,15 @@ void os_fault_tick(uint64_t ms)
     atomic_fetch_add(&clock_ms, ms);
 }
 
+void os_fault_pause(bool paused)
+{
+    atomic_store(&pausing, paused);
+}
+
 static bool fails(void)
 {
+    if (atomic_load(&pausing))
+        return false;
     uint64_t call = atomic_fetch_add(&calls, 1) + 1;
     if (call < atomic_load(&first_failing) || call >= atomic_load(&end_failing))
         return false;
@@ -37,11 +45,11 @@ static bool fails(void)
     return true;
 }
 
-#define WRAPPED(type, name, parameters, arguments, failure) \
-    type __real_##name parameters;                          \
-    type __wrap_##name parameters;                          \
-    type __wrap_##name parameters                           \
-    {                                                       \
+#define WRAPPED(type, name, parameters, arguments, failure)   \
+    type __real_##name parameters;                            \
+    type __wrap_##name parameters;                            \
+    type __wrap_##name parameters                             \
+    {                                                         \
         return fails() ? (failure) : __real_##name arguments; \
     }
 

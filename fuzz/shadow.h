@@ -17,37 +17,37 @@
 // Blocks up to this are compared and filled whole; longer ones in their first and last
 // SHADOW_EDGE bytes and in one word of each SHADOW_STEP bytes between (a change of any page of a
 // block is seen there, a change of single words may not be).
-#define SHADOW_WHOLE_MAX ((size_t)1 << 20)
-#define SHADOW_EDGE ((size_t)65536)
-#define SHADOW_STEP ((size_t)4096)
+#define SHADOW_WHOLE_MAX ((size_t)64 << 10)
+#define SHADOW_EDGE ((size_t)8192)
+#define SHADOW_STEP ((size_t)1024)
 
 struct shadow_block {
     struct shadow_block *left; // of the map: ordered by address, heap-ordered by a hash of it
     struct shadow_block *right;
-    unsigned char *start;      // NULL: describes no block
-    size_t asked;              // bytes the user asked for
-    size_t usable;             // bytes the allocator said may be used, at least `asked`
+    unsigned char *start; // NULL: describes no block
+    size_t asked;         // bytes the user asked for
+    size_t usable;        // bytes the allocator said may be used, at least `asked`
     size_t align;
-    uint64_t pattern;          // seed of the contents
-    uint16_t thread;           // that allocated it
+    uint64_t pattern; // seed of the contents
+    uint16_t thread;  // that allocated it
 };
 
 struct shadow {
     struct shadow_block *root;
-    _Atomic uint64_t live;     // blocks in the map; these three may be read at any time
+    _Atomic uint64_t live; // blocks in the map; these three may be read at any time
     _Atomic uint64_t live_asked_bytes;
     _Atomic uint64_t live_usable_bytes;
     bool map;
-    bool use_all;              // contents cover the usable bytes, not only those asked for
-    char reason[200];          // of the last failed check
+    bool use_all;     // contents cover the usable bytes, not only those asked for
+    char reason[200]; // of the last failed check
 };
 
 // What is known of an allocation before it is made.
 struct shadow_request {
     size_t asked;
-    size_t align;              // that the result must have
+    size_t align; // that the result must have
     bool zeroed;
-    uint64_t pattern;          // to fill the block with
+    uint64_t pattern; // to fill the block with
     uint16_t thread;
 };
 

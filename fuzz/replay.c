@@ -1,0 +1,165 @@
+// replay.c: runs files through a target without a fuzzing engine, in any build.
+//
+//   TARGET [--text] [--times N] FILE|FOLDER...
+//
+// Folders are walked; a file whose name ends in .txt is an operations text and is encoded first.
+// --text prints each input as it will run before it runs. --times runs each input N times in the
+// same process. Exit: 0 all ran, 1 a file could not be read or no file was found, 2 wrong usage;
+// what a target finds ends the process by a signal or a sanitizer's exit status, and the last line
+// says which file it was.
+#include "target.h"
+
+#include <errno.h>
+#include <fts.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
+int LLVMFuzzerInitialize(int *argc, char ***argv) __attribute__((weak));
+
+static char current[4096];
+static unsigned long files, bytes_total, refused, errors;
+static unsigned times = 1;
+static bool text;
+
+static void say_current(void)
+{
+    static const char head[] = "replay: this happened in ";
+    (void)!write(STDERR_FILENO, head, sizeof head - 1);
+    (void)!write(STDERR_FILENO, current, strlen(current));
+    (void)!write(STDERR_FILENO, "\n", 1);
+}
+
+static void on_signal(int number)
+{
+    say_current();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static bool fail(const char *path, const char *why)
+{
+    fprintf(stderr, "%s: %s\n", path, why);
+    errors++;
+    return false;
+}
+
+static bool read_file(const char *path, uint8_t **data, size_t *size)
+{
+    struct stat status;
+    FILE *file = fopen(path, "rb");
+    if (!file || fstat(fileno(file), &status) != 0) {
+        if (file)
+            fclose(file);
+        return fail(path, strerror(errno));
+    }
+    // Exactly as long as the input, so that a sanitizer sees a target read behind it.
+    *size = (size_t)status.st_size;
+    *data = malloc(*size ? *size : 1);
+    bool ok = *data && fread(*data, 1, *size, file) == *size;
+    fclose(file);
+    if (!ok)
+        free(*data);
+    return ok ? true : fail(path, "cannot be read");
+}
+
+static bool encode_text(const char *path, uint8_t **data, size_t *size)
+{
+    struct ops program = { 0 };
+    struct ops_error error;
+    char line[400];
+    bool ok = ops_parse(&program, (const char *)*data, *size, &error);
+    free(*data);
+    *data = NULL;
+    if (ok) {
+        *size = ops_encode(&program, OPS_RECORDS, NULL, 0, &error);
+        *data = *size ? malloc(*size) : NULL;
+        ok = *data && ops_encode(&program, OPS_RECORDS, *data, *size, &error);
+    }
+    ops_free(&program);
+    if (ok)
+        return true;
+    ops_format_error(&error, path, line, sizeof line);
+    fprintf(stderr, "%s\n", line);
+    errors++;
+    return false;
+}
+
+static void replay_file(const char *path)
+{
+    uint8_t *data;
+    size_t size, length = strlen(path);
+    snprintf(current, sizeof current, "%s", path);
+    if (!read_file(path, &data, &size))
+        return;
+    if (length > 4 && strcmp(path + length - 4, ".txt") == 0 && !encode_text(path, &data, &size))
+        return;
+    if (text) {
+        printf("# %s\n", path);
+        if (!target_print || !target_print(data, size, stdout))
+            printf("# %zu bytes that are no operations\n", size);
+        fflush(stdout);
+    }
+    int result = 0;
+    for (unsigned i = 0; i < times && result == 0; i++)
+        result = LLVMFuzzerTestOneInput(data, size);
+    free(data);
+    files++;
+    bytes_total += size;
+    refused += result != 0;
+}
+
+static void replay_tree(char *path)
+{
+    char *paths[] = { path, NULL };
+    FTS *tree = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+    if (!tree) {
+        fail(path, strerror(errno));
+        return;
+    }
+    for (FTSENT *entry; (entry = fts_read(tree)) != NULL;)
+        if (entry->fts_info == FTS_F && strcmp(entry->fts_name, "README.md") != 0)
+            replay_file(entry->fts_path);
+        else if (entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR ||
+                 entry->fts_info == FTS_NS)
+            fail(entry->fts_path, strerror(entry->fts_errno));
+    fts_close(tree);
+}
+
+static int usage(void)
+{
+    fprintf(stderr, "usage: %s [--text] [--times N] FILE|FOLDER...\n", target_name);
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    int first = 1;
+    for (; first < argc && strncmp(argv[first], "--", 2) == 0; first++)
+        if (strcmp(argv[first], "--text") == 0)
+            text = true;
+        else if (strcmp(argv[first], "--times") == 0 && first + 1 < argc &&
+                 (times = (unsigned)strtoul(argv[first + 1], NULL, 10)) > 0)
+            first++;
+        else
+            return usage();
+    if (first == argc)
+        return usage();
+    if (LLVMFuzzerInitialize)
+        LLVMFuzzerInitialize(&argc, &argv);
+    signal(SIGABRT, on_signal);
+    if (__sanitizer_set_death_callback)
+        __sanitizer_set_death_callback(say_current);
+    else
+        signal(SIGSEGV, on_signal);
+    for (int i = first; i < argc; i++)
+        replay_tree(argv[i]);
+    printf("%s: %lu files, %lu bytes, %lu of them refused by the target, %lu errors\n", target_name,
+           files, bytes_total, refused, errors);
+    if (files == 0)
+        fprintf(stderr, "%s: no files to replay\n", target_name);
+    return files == 0 || errors ? 1 : 0;
+}

@@ -1,0 +1,57 @@
+# fuzz/rules.mk: fuzz targets, their replay programs, the ops tool and its tests.
+#
+# A target of fuzz/registry is linked, per flavour of the hunt and geometry, as
+#   OUT/hunt/TARGET      with libFuzzer (flavours fuzz and fuzz-tsan, compiler CLANG)
+#   OUT/replay/TARGET    without an engine (any flavour and compiler): runs files
+#   $(BUILD)/afl-.../hunt/TARGET   with AFL++ (scripts/hunt ENGINE=afl)
+# The harness stands between the allocator and its os.c by --wrap: no object of src/ differs.
+
+FLAVOURS += fuzz-tsan afl
+CFLAGS_fuzz-tsan := $(CFLAGS_tsan) -fsanitize=fuzzer-no-link
+CFLAGS_afl := -O1 -fno-omit-frame-pointer $(SANITIZE_ADDRESS)
+AFL_CC ?= afl-clang-fast
+
+FUZZ_WRAPPED := reserve commit decommit release move extend protect_none clock_ms
+FUZZ_WRAP := $(foreach f,$(FUZZ_WRAPPED),-Wl,--wrap=hak_os_$(f))
+
+# What each target is made of, besides its own file.
+FUZZ_LANGUAGE := fuzz/ops.c fuzz/ops_decode.c fuzz/ops_text.c
+FUZZ_ORACLE := $(FUZZ_LANGUAGE) fuzz/exec.c fuzz/exec_heap.c fuzz/exec_child.c fuzz/shadow.c \
+    fuzz/allocator.c fuzz/os_fault.c fuzz/target.c
+FUZZ_TARGETS := fuzz_api fuzz_threads fuzz_canary fuzz_sizeclass fuzz_options fuzz_ops
+FUZZ_PARTS_fuzz_api := $(FUZZ_ORACLE)
+FUZZ_PARTS_fuzz_threads := $(FUZZ_ORACLE)
+FUZZ_PARTS_fuzz_canary := $(FUZZ_ORACLE)
+FUZZ_PARTS_fuzz_sizeclass := fuzz/target.c fuzz/os_fault.c $(FUZZ_LANGUAGE)
+FUZZ_PARTS_fuzz_options := fuzz/target.c fuzz/os_fault.c $(FUZZ_LANGUAGE)
+FUZZ_PARTS_fuzz_ops := fuzz/target.c fuzz/os_fault.c $(FUZZ_LANGUAGE)
+FUZZ_LDFLAGS_fuzz_options := -Wl,--wrap=hak_os_write_error
+# Targets of the operation language have its mutator.
+FUZZ_MUTATED := fuzz_api fuzz_threads fuzz_canary
+
+# $(1) flavour, $(2) compiler, $(3) geometry, $(4) its folder, $(5) target
+define fuzz_target_rules
+$(4)/hunt/$(5): $(call hak_objects,$(4),fuzz/$(5).c $(FUZZ_PARTS_$(5)) \
+    $(if $(filter $(5),$(FUZZ_MUTATED)),fuzz/mutator.c fuzz/mutator_libfuzzer.c)) $(4)/libhakmem-prefixed.a
+	@mkdir -p $$(@D)
+	$(call hak_say,link)$(call hak_link,$(1),$(2),$(3)) -fsanitize=fuzzer $(FUZZ_WRAP) $(FUZZ_LDFLAGS_$(5)) -o $$@ $$^
+$(4)/replay/$(5): $(call hak_objects,$(4),fuzz/$(5).c $(FUZZ_PARTS_$(5)) fuzz/replay.c) $(4)/libhakmem-prefixed.a
+	@mkdir -p $$(@D)
+	$(call hak_say,link)$(call hak_link,$(1),$(2),$(3)) $(FUZZ_WRAP) $(FUZZ_LDFLAGS_$(5)) -o $$@ $$^
+endef
+
+# $(1) flavour, $(2) compiler, $(3) geometry
+define fuzz_use
+$(call hak_use,$(1),$(2),$(3))
+$(foreach t,$(FUZZ_TARGETS),$(eval $(call fuzz_target_rules,$(1),$(2),$(3),$(call hak_out,$(1),$(2),$(3)),$(t))))
+endef
+$(foreach g,default small,$(foreach f,fuzz fuzz-tsan,$(call fuzz_use,$(f),$(CLANG),$(g))))
+$(foreach g,default small,$(call fuzz_use,audit,$(CC),$(g)))
+
+.PHONY: ops fuzz-replay
+ops: $(BUILD)/ops ## the converter of operation files: text, records, traces
+$(BUILD)/ops: $(call hak_objects,$(call hak_out,audit,$(CC),default),$(FUZZ_LANGUAGE) fuzz/ops_tool.c)
+	$(call hak_say,link)$(call hak_link,audit,$(CC),default) -o $@ $^
+
+$(call hak_test_needs,unit/test_ops,$(FUZZ_LANGUAGE:.c=.o))
+$(call hak_test_needs,unit/test_shadow,$(FUZZ_LANGUAGE:.c=.o) fuzz/exec.o fuzz/exec_heap.o fuzz/exec_child.o fuzz/shadow.o)

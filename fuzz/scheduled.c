@@ -1,0 +1,335 @@
+// scheduled.c: from an input to an execution, and from its failure to a report.
+//
+//   decode -> reset system, allocator, shadow map -> threads run their operations in order ->
+//   each ends with its exit hook -> free everything, audit
+//
+// Invariants: an execution depends on the input's bytes alone; what it needs of the process (slots,
+// stacks, the region of the virtual system) is made once and given back as it was.
+//
+// A failure inside of a thread ends the execution (sched_fail); all failures end in `report`, which
+// prints the time line and what was found, and aborts. HAK_TIMELINE=1 prints it for good executions
+// too; HAK_CONCRETE=FILE writes the failing input with its choices as a list of decisions, which is
+// what a minimiser wants, whatever strategy found it.
+#include "scheduled.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "sched/process.h"
+#include "sched/system.h"
+#include "target.h"
+
+#define THREADS_MAX 4u
+#define SLOTS_MAX 256u
+
+static struct {
+    const struct scheduled_target *target;
+    struct ops program;
+    struct exec exec;
+    struct choice choices[LISTED_CHOICES_MAX];
+    struct strategy_listed listed;
+    struct strategy_random random;
+    struct strategy_pct pct;
+    struct strategy_pos pos;
+    struct sched_program body;
+    struct sched_report report;
+    struct strategy *strategy;
+    uint32_t at_barrier; // bit per thread
+    uint32_t barriers_passed;
+    uint64_t os_failed; // calls, when the arena was last looked at
+    uint64_t arena_bytes;
+    const struct op *current[THREADS_MAX];
+    struct vclock handed[SLOTS_MAX]; // what the thread knew that filled the slot
+    char reason[400];
+} run;
+
+// ---- reports ----
+
+static void write_concrete(const char *path)
+{
+    struct ops_error error;
+    run.program.decision_count = 0;
+    for (uint32_t i = 0; i < run.report.choice_count; i++) {
+        const struct choice *c = &run.report.choices[i];
+        ops_push_decision(&run.program, (struct decision){ .thread = c->thread,
+                                                           .kind = c->kind,
+                                                           .choice = c->value,
+                                                           .step = c->step });
+    }
+    run.program.header.strategy = OPS_DECIDED;
+    size_t size = ops_encode(&run.program, OPS_RECORDS, NULL, 0, &error);
+    uint8_t *bytes = size != 0 ? malloc(size) : NULL;
+    FILE *file = bytes != NULL ? fopen(path, "wb") : NULL;
+    bool ok = file != NULL && ops_encode(&run.program, OPS_RECORDS, bytes, size, &error) == size &&
+              fwrite(bytes, 1, size, file) == size;
+    if (file != NULL)
+        ok &= fclose(file) == 0;
+    free(bytes);
+    fprintf(stderr, ok ? "%s: decisions written to %s\n" : "%s: cannot write %s\n", target_name,
+            path);
+}
+
+static _Noreturn void report_found(const struct op *op)
+{
+    const char *path = getenv("HAK_CONCRETE");
+    sched_print_timeline(&run.body, &run.report, stderr);
+    if (path != NULL)
+        write_concrete(path);
+    target_found(&run.program, op, run.reason);
+}
+
+// The oracle's verdict: in a thread it ends the execution, else it is reported at once.
+static void found(struct exec *exec, const struct op *op, const char *reason)
+{
+    (void)exec;
+    if (sched_is_running()) {
+        run.current[sched_current()] = op;
+        sched_fail("oracle", "%s", reason);
+    }
+    snprintf(run.reason, sizeof run.reason, "%s", reason);
+    report_found(op);
+}
+
+static void describe(void *arg, uint64_t note, char *out, size_t room)
+{
+    (void)arg;
+    char text[120];
+    ops_format(&run.program.list[note], text, sizeof text);
+    snprintf(out, room, "== %s", text);
+}
+
+// ---- threads ----
+
+static bool is_barrier_open(void *arg)
+{
+    uint32_t mine = *(const uint32_t *)arg;
+    uint32_t others = sched_unfinished() & ~sched_frozen();
+    return run.barriers_passed != mine || (run.at_barrier & others) == others;
+}
+
+// All threads are at the barrier or have ended: nobody is inside of the allocator, unless frozen.
+static void barrier(const struct op *op)
+{
+    static const struct sched_site at = { .name = "barrier", .kind = EVENT_WAIT };
+    uint32_t number = run.barriers_passed;
+    run.at_barrier |= 1u << sched_current();
+    sched_wait(&at, is_barrier_open, &number);
+    if (number != run.barriers_passed)
+        return; // another one opened it
+    run.barriers_passed++;
+    run.at_barrier = 0;
+    if (sched_frozen() != 0)
+        return;
+    sched_quiet_begin();
+    exec_audit(&run.exec, op);
+    sched_quiet_end();
+}
+
+// A system that failed while the arena was set up may have left a smaller one.
+static void look_at_arena(void)
+{
+    struct hak_stats stats;
+    run.os_failed = os_fault_failed();
+    sched_quiet_begin();
+    run.exec.allocator->get_stats(&stats);
+    sched_quiet_end();
+    run.exec.arena_bytes = stats.reserved_bytes;
+}
+
+// A program that frees in one thread what it allocated in another hands the pointer over with
+// release and acquire. More must not be assumed: a slot that is empty orders nothing.
+static void perform_on_slot(const struct op *op)
+{
+    uint32_t slot = op->slot % run.exec.slot_count, t = sched_current();
+    unsigned fields = ops_fields(op->kind);
+    unsigned before = atomic_load(&run.exec.slots[slot].state);
+    if ((fields & OPS_SLOT) && before == SLOT_FULL)
+        memory_learn(t, &run.handed[slot]);
+    exec_op(&run.exec, op);
+    if (os_fault_failed() != run.os_failed)
+        look_at_arena();
+    bool acted = fields & OPS_DST ? before == SLOT_EMPTY
+                                  : (fields & OPS_SLOT) && before != SLOT_BUSY;
+    if (acted && atomic_load(&run.exec.slots[slot].state) == SLOT_FULL)
+        run.handed[slot] = memory_publish(t);
+}
+
+static void perform(const struct op *op)
+{
+    run.current[sched_current()] = op;
+    sched_note((uint64_t)(op - run.program.list));
+    if (run.target->operation != NULL && run.target->operation(&run.exec, op))
+        return;
+    switch (op->kind) {
+    case OP_BARRIER:
+        barrier(op);
+        break;
+    case OP_EXIT:
+        process_exit_thread();
+        break;
+    case OP_START:
+        break; // any operation of an ended thread starts it
+    case OP_FREEZE:
+        sched_freeze_after((uint32_t)(op->size % 256));
+        break;
+    case OP_STATS:
+    case OP_AUDIT:
+    case OP_FORK:
+    case OP_MISUSE:
+    case OP_CORRUPT:
+        break; // at barriers, or other targets'
+    default:
+        perform_on_slot(op);
+    }
+}
+
+static void thread_body(void *arg, uint32_t t)
+{
+    (void)arg;
+    for (size_t i = 0; i < run.program.count; i++)
+        if (run.program.list[i].thread == t)
+            perform(&run.program.list[i]);
+    run.current[t] = NULL;
+    process_exit_thread();
+}
+
+// ---- one execution ----
+
+static void make_exec(void)
+{
+    system_reset(run.target->space_bytes, run.target->options);
+    process_reset();
+    if (run.target->limits.slots > SLOTS_MAX) {
+        fprintf(stderr, "%s: more than %u slots\n", target_name, SLOTS_MAX);
+        exit(2);
+    }
+    if (!exec_init(&run.exec, &allocator_hakmem, run.target->limits.slots)) {
+        fprintf(stderr, "%s: out of memory\n", target_name);
+        exit(2);
+    }
+    run.arena_bytes = run.exec.arena_bytes;
+    run.exec.fail = found;
+    run.exec.live_bytes_max = run.target->live_bytes_max;
+    run.exec.shadow.use_all = !TARGET_EXACT_BOUNDS;
+}
+
+static void reset_all(void)
+{
+    struct exec *e = &run.exec;
+    system_reset(run.target->space_bytes, run.target->options);
+    process_reset();
+    memset(e->slots, 0, e->slot_count * sizeof *e->slots);
+    memset(&e->counts, 0, sizeof e->counts);
+    shadow_reset(&e->shadow);
+    e->pattern = run.program.header.seed;
+    e->arena_bytes = run.arena_bytes;
+    run.os_failed = 0;
+    run.at_barrier = run.barriers_passed = 0;
+    memset(run.current, 0, sizeof run.current);
+}
+
+static void choose_strategy(void)
+{
+    const struct ops_header *h = &run.program.header;
+    size_t n = run.program.decision_count;
+    switch (h->strategy) {
+    case OPS_RANDOM:
+        strategy_random_init(&run.random, h->seed);
+        run.strategy = &run.random.base;
+        break;
+    case OPS_PCT:
+        strategy_pct_init(&run.pct, h->seed, h->depth, (uint32_t)run.program.count * 20 + 20);
+        run.strategy = &run.pct.base;
+        break;
+    case OPS_POS:
+        strategy_pos_init(&run.pos, h->seed);
+        run.strategy = &run.pos.base;
+        break;
+    default:
+        n = n < LISTED_CHOICES_MAX ? n : LISTED_CHOICES_MAX;
+        for (size_t i = 0; i < n; i++) {
+            const struct decision *d = &run.program.decisions[i];
+            run.choices[i] = (struct choice){
+                .thread = d->thread, .kind = d->kind, .value = d->choice, .step = d->step
+            };
+        }
+        strategy_listed_init(&run.listed, run.choices, n);
+        run.strategy = &run.listed.base;
+    }
+}
+
+static void execute(void)
+{
+    reset_all();
+    choose_strategy();
+    uint32_t threads = run.program.header.threads;
+    run.body = (struct sched_program){
+        .name = target_name,
+        .threads = threads < THREADS_MAX ? threads : THREADS_MAX,
+        .body = thread_body,
+        .steps_max = run.target->steps_max,
+        .frozen_thread = SCHED_NOBODY,
+        .describe = describe,
+    };
+    enum sched_outcome outcome = sched_run(&run.body, run.strategy, &run.report);
+    if (outcome != SCHED_OK) {
+        const struct sched_report *r = &run.report;
+        uint32_t t = r->trace_count != 0 ? r->trace[r->trace_count - 1].thread : 0;
+        snprintf(run.reason, sizeof run.reason, "%s: %.300s", r->kind, r->message);
+        report_found(run.current[t]);
+    }
+    if (sched_frozen() != 0)
+        return; // what it holds is lost, by design: no census
+    if (run.target->finish != NULL)
+        run.target->finish(&run.exec);
+    exec_finish(&run.exec);
+}
+
+// For coverage: which store each load read, as counters beside those of the compiler.
+__attribute__((section("__libfuzzer_extra_counters"))) static uint8_t pairs[4096];
+
+static void count_pair(uint32_t load_site, uint32_t store_site)
+{
+    uint8_t *p = &pairs[(load_site * 131 + store_site) % sizeof pairs];
+    *p += *p != UINT8_MAX;
+}
+
+static bool runs_twice(const uint8_t *data, size_t size)
+{
+    uint32_t h = 0;
+    for (size_t i = 0; i < size; i++)
+        h = h * 31 + data[i];
+    return (h ^ h >> 16) % 64 == 0;
+}
+
+int scheduled_run(const struct scheduled_target *target, const uint8_t *data, size_t size)
+{
+    if (!ops_decode_lenient(&run.program, data, size, &target->limits))
+        return -1;
+    run.target = target;
+    if (run.exec.slots == NULL) {
+        make_exec();
+        sched_reads_from = count_pair;
+    }
+    execute();
+    uint64_t hash = run.report.hash;
+    if (runs_twice(data, size)) {
+        execute();
+        if (run.report.hash != hash) {
+            snprintf(run.reason, sizeof run.reason, "two executions of one input differ");
+            report_found(NULL);
+        }
+    }
+    if (getenv("HAK_TIMELINE") != NULL)
+        sched_print_timeline(&run.body, &run.report, stdout);
+    return 0;
+}
+
+bool scheduled_print(const struct scheduled_target *target, const uint8_t *data, size_t size,
+                     FILE *out)
+{
+    if (!ops_decode_lenient(&run.program, data, size, &target->limits))
+        return false;
+    ops_print(&run.program, out);
+    return true;
+}

@@ -1,0 +1,32 @@
+// scheduled.h: operation programs on logical threads, under the deterministic scheduler and the
+// oracle. The targets that explore interleavings are thin layers over this.
+//
+// The schedule comes from the input's header (strategy, seed, depth) or from its list of decisions.
+// One input, one execution: reset, run, finish; nothing is left for the next one.
+#ifndef FUZZ_SCHEDULED_H
+#define FUZZ_SCHEDULED_H
+
+#include "exec.h"
+#include "sched/scheduler.h"
+
+struct scheduled_target {
+    struct ops_limits limits;
+    uint32_t steps_max;
+    size_t space_bytes;      // address space of the virtual process
+    uint64_t live_bytes_max; // allocations beyond are skipped
+    const char *options;     // HAKMEM_OPTIONS of the virtual process, or NULL
+    // Called before each operation, in the thread that does it; true: it was done here. May be NULL.
+    bool (*operation)(struct exec *exec, const struct op *op);
+    // Called when all threads have ended well, before everything is freed. May be NULL.
+    void (*finish)(struct exec *exec);
+};
+
+// Runs one input; 0, or -1 if it is none. Ends the process by target_found, with the time line, if
+// something is wrong. An input in 64 (by its bytes) runs twice and must do the same both times.
+int scheduled_run(const struct scheduled_target *target, const uint8_t *data, size_t size);
+
+// Prints the input as it will run.
+bool scheduled_print(const struct scheduled_target *target, const uint8_t *data, size_t size,
+                     FILE *out);
+
+#endif
