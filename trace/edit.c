@@ -16,6 +16,7 @@
 
 #define NO_THREAD UINT32_MAX
 #define OPS_PER_TICK 50 // of a trimmed trace
+#define OPS_PER_BLOCK 2
 #define KINDS_OF_BLOCK_MAX ((size_t)64 * 2 * 34 * 2)
 
 struct writer {
@@ -240,20 +241,35 @@ static size_t kind_of_block(const struct block *block)
     return (bucket(block->size_max) * 34 + lifetime) * 2 + crosses;
 }
 
-// Takes every block whose kind has gathered a whole share; the first one of each kind has one.
+// How many kinds of block there are.
+static size_t count_kinds(const struct trace *trace, double *seen)
+{
+    size_t kinds = 0;
+    for (size_t b = 0; b < trace->blocks.count; b++) {
+        double *kind = &seen[kind_of_block(&trace->blocks.list[b])];
+        kinds += *kind == 0;
+        *kind = 1;
+    }
+    return kinds;
+}
+
+// Takes every block whose kind has gathered a whole share. The first one of each kind has one at
+// once, unless there are so many kinds that little else would be left: then it needs half of one.
 static void choose(bool *taken, const struct trace *trace, const struct trim_options *options,
                    double *shares)
 {
     double share = trace->ops.count ? (double)options->ops / (double)trace->ops.count : 1;
+    double first = count_kinds(trace, shares) * OPS_PER_BLOCK > options->ops / 2 ? 0.5 : 1;
     for (size_t i = 0; i < KINDS_OF_BLOCK_MAX; i++)
-        shares[i] = 1;
+        shares[i] = first - share;
     for (size_t b = 0; b < trace->blocks.count; b++) {
         const struct block *block = &trace->blocks.list[b];
         double *gathered = &shares[kind_of_block(block)];
         if (block->size_max > options->size_max)
             continue;
+        *gathered += share;
         taken[b] = *gathered >= 1;
-        *gathered += share - taken[b];
+        *gathered -= taken[b];
     }
 }
 

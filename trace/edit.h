@@ -35,8 +35,8 @@ struct trim_options {
 };
 
 // Takes whole blocks, chosen so that each kind of block (size, lifetime, freed by another thread)
-// keeps its share, at least one of each kind. The order of what is left does not change; lifetimes
-// shrink with the length of the trace. Time marks become fewer.
+// keeps its share, and at least one of each kind where that leaves room for more. The order of what
+// is left does not change; lifetimes shrink with the length of the trace. Time marks become fewer.
 bool trace_trim(struct ops *out, const struct trace *trace, const struct trim_options *options,
                 struct ops_error *error);
 

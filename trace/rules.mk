@@ -11,28 +11,30 @@ RECORDER_SOURCES := $(addprefix trace/,interpose.c interpose_cxx.c recorder.c)
 # targets: add $(call trace_objects,OUT) to what they link.
 TRACE_SOURCES := $(addprefix trace/,blocks.c edit.c info.c recording.c replay.c replay_block.c \
     slot_map.c trace_file.c) $(addprefix fuzz/,ops.c ops_decode.c ops_text.c)
-trace_objects = $(TRACE_SOURCES:%.c=$(1)/%.o)
+trace_objects = $(call hak_objects,$(1),$(TRACE_SOURCES))
 
 TRACE_OUT := $(BUILD)/trace-$(notdir $(CC))
 
-.PHONY: trace seeds
+.PHONY: trace seeds traces
 trace: $(BUILD)/libhakmem-record.so $(BUILD)/hakmem-trace ## recorder of real programs; its tool
 seeds: trace ## record real programs anew and trim them into corpus/trace/seed
 	BUILD=$(BUILD) scripts/record
+traces: trace ## record real programs in full into $(BUILD)/traces, for benchmarks
+	BUILD=$(BUILD) scripts/record --bench
 
 $(TRACE_OUT)/record/%.o: %.c trace/rules.mk
 	@mkdir -p $(@D)
-	$(CC) $(RECORDER_FLAGS) -MMD -MP -c -o $@ $<
+	$(call hak_say,compile)$(CC) $(RECORDER_FLAGS) -MMD -MP -c -o $@ $<
 
 $(TRACE_OUT)/%.o: %.c trace/rules.mk
 	@mkdir -p $(@D)
-	$(CC) $(TRACE_FLAGS) -MMD -MP -c -o $@ $<
+	$(call hak_say,compile)$(CC) $(TRACE_FLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/libhakmem-record.so: $(RECORDER_SOURCES:%.c=$(TRACE_OUT)/record/%.o)
-	$(CC) -shared -Wl,-z,now -Wl,-z,relro -Wl,-z,defs -o $@ $^ -pthread -ldl
+	$(call hak_say,link)$(CC) -shared -Wl,-z,now -Wl,-z,relro -Wl,-z,defs -o $@ $^ -pthread -ldl
 
 $(BUILD)/hakmem-trace: $(TRACE_OUT)/trace/hakmem_trace.o $(call trace_objects,$(TRACE_OUT))
-	$(CC) -o $@ $^ -pthread
+	$(call hak_say,link)$(CC) -o $@ $^ -pthread
 
 -include $(shell find $(TRACE_OUT) -name '*.d' 2>/dev/null)
 
