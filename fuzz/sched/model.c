@@ -241,10 +241,15 @@ void memory_yield(uint32_t thread)
     m.threads[thread].yield_number = m.store_count;
 }
 
-void memory_join(uint32_t thread, uint32_t by)
+struct vclock memory_publish(uint32_t thread)
 {
-    join(&m.threads[thread].now, &m.threads[by].now);
-    join(&m.threads[thread].visible, &m.threads[by].visible);
+    return m.threads[thread].now;
+}
+
+void memory_learn(uint32_t thread, const struct vclock *published)
+{
+    join(&m.threads[thread].now, published);
+    join(&m.threads[thread].visible, published);
 }
 
 void memory_forget(const void *p, size_t bytes)

@@ -76,8 +76,10 @@ void memory_fence(uint32_t thread, uint32_t order);
 // one of now, so that a loop that waits ends.
 void memory_yield(uint32_t thread);
 
-// `thread` knows all that `by` knows: creation and join of threads.
-void memory_join(uint32_t thread, uint32_t by);
+// Synchronisation that the program under test does outside of the seams, as when it hands a pointer
+// from one thread to another: what `thread` knows now, and learning it.
+struct vclock memory_publish(uint32_t thread);
+void memory_learn(uint32_t thread, const struct vclock *published);
 
 // The bytes were given back to the system: what is stored there later begins a new history.
 void memory_forget(const void *p, size_t bytes);

@@ -210,8 +210,9 @@ void sched_wait(const struct sched_site *at, bool (*ready)(void *), void *arg)
     core_record(at, NULL, 0, 0, 0, 0, false);
 }
 
-void sched_note(const struct sched_site *at, uint64_t value)
+void sched_note(uint64_t note)
 {
+    static const struct sched_site at = { .name = "note", .kind = EVENT_NOTE };
     if (core.running)
-        core_record(at, NULL, 0, value, 0, 0, false);
+        core_record(&at, NULL, 0, note, 0, 0, false);
 }

@@ -44,3 +44,25 @@ litmus: $(SCHED_OUT)/tests/model/litmus ## the model of memory against the class
 .PHONY: planted
 planted: $(SCHED_OUT)/tests/model/planted ## the scheduler against planted bugs, each strategy
 	@$<
+
+# ---- targets on logical threads ----
+
+SCHED_TARGETS := fuzz_sched
+SCHED_PARTS := fuzz/scheduled.c fuzz/exec.c fuzz/exec_heap.c fuzz/exec_child.c fuzz/shadow.c \
+    fuzz/allocator.c fuzz/target.c fuzz/ops.c fuzz/ops_decode.c fuzz/ops_text.c
+
+# $(1) flavour, $(2) compiler, $(3) geometry, $(4) folder, $(5) target
+define sched_target_rules
+$(4)/replay/$(5): $(call hak_objects,$(4),fuzz/$(5).c $(SCHED_PARTS) fuzz/replay.c) \
+    $(4)/allocator.o $(4)/libsched.a
+	@mkdir -p $$(@D)
+	$(call hak_say,link)$(call hak_link,$(1),$(2),$(3)) -o $$@ $$^
+$(4)/hunt/$(5): $(call hak_objects,$(4),fuzz/$(5).c $(SCHED_PARTS) fuzz/mutator.c \
+    fuzz/mutator_libfuzzer.c) $(4)/allocator.o $(4)/libsched.a
+	@mkdir -p $$(@D)
+	$(call hak_say,link)$(call hak_link,$(1),$(2),$(3)) -fsanitize=fuzzer -o $$@ $$^
+endef
+$(foreach t,$(SCHED_TARGETS),$(foreach g,$(SCHED_GEOMETRIES),$(eval $(call \
+    sched_target_rules,sched,$(CC),$(g),$(call hak_out,sched,$(CC),$(g)),$(t))) \
+    $(foreach f,sched-asan sched-fuzz,$(eval $(call \
+    sched_target_rules,$(f),$(CLANG),$(g),$(call hak_out,$(f),$(CLANG),$(g)),$(t))))))

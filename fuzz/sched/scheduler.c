@@ -48,9 +48,29 @@ uint32_t sched_current(void)
     return core.current;
 }
 
+uint32_t sched_unfinished(void)
+{
+    return core.unfinished;
+}
+
+uint32_t sched_frozen(void)
+{
+    return core.frozen;
+}
+
+void sched_freeze_after(uint32_t steps)
+{
+    core.freeze_step[core.current] = core.local_step[core.current] + steps;
+}
+
 uint32_t sched_step(void)
 {
     return core.step;
+}
+
+bool sched_is_quiet(void)
+{
+    return core.quiet != 0;
 }
 
 void sched_quiet_begin(void)
@@ -231,8 +251,7 @@ void core_point(const struct sched_site *at, uintptr_t address)
         core.program->observe(core.program->arg, core.step);
         core.quiet--;
     }
-    if (t == core.program->frozen_thread && core.local_step[t] >= core.program->frozen_step &&
-        core.threads[t].locks_held == 0)
+    if (core.local_step[t] >= core.freeze_step[t] && core.threads[t].locks_held == 0)
         core.frozen |= 1u << t;
     uint32_t next = decide();
     if (next == SCHED_NOBODY)
@@ -250,6 +269,8 @@ void core_point(const struct sched_site *at, uintptr_t address)
 void core_record(const struct sched_site *at, const struct location *l, uintptr_t address,
                  uint64_t value, uint64_t old, uint32_t back, bool failed)
 {
+    if (core.quiet)
+        return;
     struct sched_record r = {
         .step = core.step,
         .thread = (uint8_t)core.current,
@@ -310,6 +331,7 @@ enum sched_outcome sched_run(const struct sched_program *program, struct strateg
         fiber_prepare(&x->fiber, thread_main, (void *)(uintptr_t)t);
         x->locks_held = x->spurious_run = 0;
         core.local_step[t] = 0;
+        core.freeze_step[t] = t == program->frozen_thread ? program->frozen_step : SCHED_NOBODY;
         core.pending[t] = (struct event){ &site_begin, 0 };
     }
     strategy->begin(strategy, program->threads);

@@ -40,6 +40,8 @@ struct sched_program {
     uint32_t steps_max;     // after so many the schedule becomes fair, after twice as many it ends
     uint32_t frozen_thread; // stops for ever from its frozen_step on; SCHED_NOBODY
     uint32_t frozen_step;
+    // Writes what a note (sched_note) stands for into the time line. May be NULL.
+    void (*describe)(void *arg, uint64_t note, char *out, size_t room);
     // Looks at the whole state at every scheduling point; may call sched_fail. May be NULL.
     void (*observe)(void *arg, uint32_t step);
 };
@@ -89,6 +91,7 @@ _Noreturn void sched_fail(const char *kind, const char *format, ...)
 // ---- what the seams call ----
 
 bool sched_is_running(void);
+bool sched_is_quiet(void); // between sched_quiet_begin and _end
 uint32_t sched_current(void); // index of the running thread; 0 outside of sched_run
 uint32_t sched_step(void);    // steps of this execution so far
 
@@ -112,8 +115,14 @@ void sched_wait(const struct sched_site *at, bool (*ready)(void *), void *arg);
 // leave no mark in the model. They nest.
 void sched_quiet_begin(void);
 void sched_quiet_end(void);
-// Marks a step of the harness in the trace; not a scheduling point.
-void sched_note(const struct sched_site *at, uint64_t value);
+// Marks a step of the harness in the trace, for `describe`; not a scheduling point.
+void sched_note(uint64_t note);
+// The running thread stops for ever at the `steps`-th scheduling point from here, or at the first
+// one after it where it holds no lock.
+void sched_freeze_after(uint32_t steps);
+// Bit per thread that has not ended; those that are frozen.
+uint32_t sched_unfinished(void);
+uint32_t sched_frozen(void);
 
 // Orders of a site are masked with this before use: how the mutants weaken one at run time.
 extern uint8_t sched_order_mask[SCHED_SITES_MAX];

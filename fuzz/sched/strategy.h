@@ -33,6 +33,7 @@ enum event_kind {
     EVENT_BEGIN,
     EVENT_END,
     EVENT_WAIT, // for a condition of the harness: a barrier, the end of a thread
+    EVENT_NOTE, // of the harness, in the trace only
 };
 
 // A place in a source file that performs one kind of event: constant, one object per place.

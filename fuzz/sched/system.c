@@ -53,6 +53,7 @@ static struct {
     uint8_t committed[PAGES], accessible[PAGES];
     uint64_t calls, failing_first, failing_end, failed;
     uint64_t clock_ms, entropy;
+    bool paused;
     const char *options;
     char messages[4096];
     size_t message_bytes;
@@ -157,6 +158,8 @@ size_t system_committed_bytes(void)
 
 static bool fails(const struct sched_site *at, const void *p, size_t bytes)
 {
+    if (sys.paused || sched_is_quiet())
+        return false; // the harness itself asks
     sys.calls++;
     bool armed = sys.calls >= sys.failing_first && sys.calls < sys.failing_end;
     bool fails = sched_system_call(at, p, bytes, !armed) || armed;
@@ -398,6 +401,7 @@ void system_reset(size_t space_bytes, const char *options)
     sys.calls = sys.failing_first = sys.failing_end = sys.failed = 0;
     sys.clock_ms = CLOCK_START_MS;
     sys.entropy = 0;
+    sys.paused = false;
     sys.options = options;
     sys.messages[0] = 0;
     sys.message_bytes = 0;
@@ -422,4 +426,9 @@ uint64_t os_fault_failed(void)
 void os_fault_tick(uint64_t ms)
 {
     sys.clock_ms += ms;
+}
+
+void os_fault_pause(bool paused)
+{
+    sys.paused = paused;
 }

@@ -38,5 +38,7 @@ const char *system_messages(void);
 void os_fault_arm(uint64_t first, uint64_t count);
 uint64_t os_fault_failed(void); // calls made to fail so far
 void os_fault_tick(uint64_t ms);
+// While paused, calls succeed and are not counted: for what the harness itself asks.
+void os_fault_pause(bool paused);
 
 #endif

@@ -90,7 +90,8 @@ static void format_value(char *out, size_t room, uint64_t v)
         snprintf(out, room, v < 10 ? "%" PRIu64 : "%#" PRIx64, v);
 }
 
-static int format_step(const struct sched_record *r, char *out, size_t room)
+static int format_step(const struct sched_program *program, const struct sched_record *r, char *out,
+                       size_t room)
 {
     char value[32], old[32];
     format_value(value, sizeof value, r->value);
@@ -110,6 +111,11 @@ static int format_step(const struct sched_record *r, char *out, size_t room)
         if (r->failed)
             return snprintf(out, room, "%s: cas FAILS, is %s", name, old);
         return snprintf(out, room, "%s: cas %s => %s", name, old, value);
+    case EVENT_NOTE:
+        if (program->describe == NULL)
+            return snprintf(out, room, "note %s", value);
+        program->describe(program->arg, r->value, out, room);
+        return 0;
     case EVENT_SYSTEM:
         return snprintf(out, room, "%s(%#" PRIxPTR ", %s)%s", name, r->address, value,
                         r->failed ? " FAILS" : "");
@@ -129,7 +135,7 @@ void sched_print_timeline(const struct sched_program *program, const struct sche
     for (uint32_t i = 0; i < report->trace_count; i++) {
         const struct sched_record *r = &report->trace[i];
         char text[160];
-        format_step(r, text, sizeof text);
+        format_step(program, r, text, sizeof text);
         fprintf(out, "%5" PRIu32 "%c", r->step, r->preempted ? '*' : ' ');
         for (uint32_t t = 0; t < program->threads; t++)
             fprintf(out, "| %-*.*s", width - 1, width - 1, t == r->thread ? text : "");
