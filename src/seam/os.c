@@ -13,6 +13,8 @@
 #define _GNU_SOURCE 1
 #include "os.h"
 
+#include "sanitizer.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -127,6 +129,8 @@ bool hak_os_move(void *to, void *from, size_t bytes)
         // Fills the hole if there is one; does nothing if `to` is still mapped.
         (void)map(to, bytes, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE);
     }
+    if (done)
+        sanitize_moved(to, from, bytes);
     errno = saved;
     return done;
 }
@@ -134,9 +138,15 @@ bool hak_os_move(void *to, void *from, size_t bytes)
 void *hak_os_extend(void *p, size_t old_bytes, size_t new_bytes)
 {
     int saved = errno;
-    void *moved = mremap(p, old_bytes, new_bytes, MREMAP_MAYMOVE);
+    char *moved = mremap(p, old_bytes, new_bytes, MREMAP_MAYMOVE);
     errno = saved;
-    return moved == MAP_FAILED ? NULL : moved;
+    if (moved == MAP_FAILED)
+        return NULL;
+    if (moved != p)
+        sanitize_moved(moved, p, min_size(old_bytes, new_bytes));
+    if (new_bytes > old_bytes)
+        sanitize_defined(moved + old_bytes, new_bytes - old_bytes);
+    return moved;
 }
 
 bool hak_os_protect_none(void *p, size_t bytes)

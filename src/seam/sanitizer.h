@@ -10,6 +10,7 @@
 //   sanitize_own(p, bytes)             fresh units become a slab: nothing in them is handed out
 //   sanitize_disown(p, bytes)          a range leaves the allocator's care (before os_release)
 //   sanitize_defined(p, n)             the n bytes are zero and initialised
+//   sanitize_moved(to, from, bytes)    the kernel moved pages; `from` reads as zero or is gone
 //   sanitize_open(p, n) / sanitize_close(p, n)  the allocator itself reads or writes a free block
 //
 // SANITIZER_ARENA_MAX: the largest arena that the tool's shadow memory allows, in bytes.
@@ -47,6 +48,7 @@
 #define sanitize_own(p, bytes) __asan_poison_memory_region(p, bytes)
 #define sanitize_disown(p, bytes) __asan_unpoison_memory_region(p, bytes)
 #define sanitize_defined(p, n) ((void)(p), (void)(n))
+#define sanitize_moved(to, from, bytes) ((void)(to), (void)(from), (void)(bytes))
 #define sanitize_open(p, n) __asan_unpoison_memory_region(p, n)
 #define sanitize_close(p, n) __asan_poison_memory_region(p, n)
 #elif defined(HAK_MSAN)
@@ -59,6 +61,8 @@
 #define sanitize_own(p, bytes) __msan_poison(p, bytes)
 #define sanitize_disown(p, bytes) __msan_unpoison(p, bytes)
 #define sanitize_defined(p, n) __msan_unpoison(p, n)
+#define sanitize_moved(to, from, bytes) \
+    (__msan_copy_shadow(to, from, bytes), __msan_unpoison(from, bytes))
 #define sanitize_open(p, n) __msan_unpoison(p, n)
 #define sanitize_close(p, n) __msan_poison(p, n)
 #elif defined(HAK_VALGRIND)
@@ -85,6 +89,7 @@
 #define sanitize_own(p, bytes) VALGRIND_MAKE_MEM_NOACCESS(p, bytes)
 #define sanitize_disown(p, bytes) VALGRIND_MAKE_MEM_UNDEFINED(p, bytes)
 #define sanitize_defined(p, n) VALGRIND_MAKE_MEM_DEFINED(p, n)
+#define sanitize_moved(to, from, bytes) ((void)(to), (void)(from), (void)(bytes))
 #define sanitize_open(p, n) VALGRIND_MAKE_MEM_DEFINED(p, n)
 #define sanitize_close(p, n) VALGRIND_MAKE_MEM_NOACCESS(p, n)
 #else
@@ -100,6 +105,7 @@
 #define sanitize_own(p, bytes) ((void)(p), (void)(bytes))
 #define sanitize_disown(p, bytes) ((void)(p), (void)(bytes))
 #define sanitize_defined(p, n) ((void)(p), (void)(n))
+#define sanitize_moved(to, from, bytes) ((void)(to), (void)(from), (void)(bytes))
 #define sanitize_open(p, n) ((void)(p), (void)(n))
 #define sanitize_close(p, n) ((void)(p), (void)(n))
 #endif
