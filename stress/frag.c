@@ -18,11 +18,11 @@
 #include <string.h>
 #include <time.h>
 
-#define ROBSON_LIVE (48 * MIB)
+#define ROBSON_LIVE (LOAD_SANITIZER ? 8 * MIB : 48 * MIB)
 #define ROBSON_SIZE_FIRST 16u
 #define ROBSON_SIZE_LAST (64 * KIB)
 #define ROBSON_BLOCKS_MAX (ROBSON_LIVE / ROBSON_SIZE_FIRST)
-#define SESSIONS_PER_THREAD 20000u
+#define SESSIONS_PER_THREAD (LOAD_SANITIZER ? 5000u : 20000u)
 #define REQUEST_BLOCKS 24u
 #define BOUND_ROBSON 9.0 // half the doublings, the law's lower bound, plus tags and rounding
 #define BOUND_SERVER_PEAK 1.7
@@ -83,7 +83,7 @@ static void robson(struct worker *w, struct figures *f)
     uintptr_t offset = 0;
 
     memset(blocks, 0, ROBSON_BLOCKS_MAX * sizeof *blocks); // its pages are there before the start
-    f->rss_start = load_rss_bytes();
+    f->rss_start = load_memory_bytes();
     for (size_t size = ROBSON_SIZE_FIRST; size <= ROBSON_SIZE_LAST; size *= 2) {
         if (size > ROBSON_SIZE_FIRST) {
             size_t kept = 0;
@@ -104,15 +104,15 @@ static void robson(struct worker *w, struct figures *f)
             live += size;
         }
     }
-    f->rss_peak = load_rss_bytes();
+    f->rss_peak = load_memory_bytes();
     f->live_peak = live;
     for (size_t i = 0; i < n; i++)
         block_give(w, &blocks[i]);
     settle(w, RETURN_SECONDS);
-    f->rss_after = load_rss_bytes();
+    f->rss_after = load_memory_bytes();
     f->live_after = 0;
     hak_malloc_trim(0);
-    f->rss_trimmed = load_rss_bytes();
+    f->rss_trimmed = load_memory_bytes();
     free(blocks);
 }
 
@@ -171,7 +171,7 @@ static void *server_thread(void *arg)
     while (tick < SESSIONS_PER_THREAD || (load_now_ns() < end && !load_over(s->run)))
         serve(w, s->sessions, SESSIONS_PER_THREAD, tick++, SESSIONS_PER_THREAD / 2.0);
     if (pthread_barrier_wait(s->peak) == PTHREAD_BARRIER_SERIAL_THREAD) {
-        s->figures->rss_peak = load_rss_bytes();
+        s->figures->rss_peak = load_memory_bytes();
         s->figures->live_peak = (size_t)watch_live();
     }
     pthread_barrier_wait(s->peak);
@@ -192,7 +192,7 @@ static void server(struct run *r, struct worker *w, struct figures *f)
     pthread_barrier_t peak;
 
     memset(sessions, 0, r->threads * (size_t)SESSIONS_PER_THREAD * sizeof *sessions);
-    f->rss_start = load_rss_bytes();
+    f->rss_start = load_memory_bytes();
     pthread_barrier_init(&peak, NULL, r->threads);
     for (unsigned i = 0; i < r->threads; i++)
         servers[i] = (struct server){ r,     sessions + i * (size_t)SESSIONS_PER_THREAD,
@@ -200,10 +200,10 @@ static void server(struct run *r, struct worker *w, struct figures *f)
                                       &peak, f };
     load_threads_run(r->threads, server_thread, servers, sizeof *servers);
     settle(w, 1);
-    f->rss_after = load_rss_bytes();
+    f->rss_after = load_memory_bytes();
     f->live_after = (size_t)watch_live();
     hak_malloc_trim(0);
-    f->rss_trimmed = load_rss_bytes();
+    f->rss_trimmed = load_memory_bytes();
     for (size_t i = 0; i < r->threads * (size_t)SESSIONS_PER_THREAD; i++) {
         if (sessions[i].block.p != NULL)
             block_give(w, &sessions[i].block);
@@ -227,7 +227,7 @@ static void judge(struct run *r, const char *name, const struct figures *f, doub
               "when trimmed",
               name, f->live_peak / MIB, peak, above(f->rss_after, f) / MIB, f->live_after / MIB,
               above(f->rss_trimmed, f) / MIB);
-    if (!r->alone || !LOAD_RSS_JUDGED)
+    if (!r->alone || LOAD_PEER)
         return;
     if (peak > bound)
         load_fail(NULL, "%s: RSS is %.2f times the %zu MiB live at the peak; bound %.2f", name,

@@ -154,6 +154,16 @@ int load_spawn_role(const char *name, const char *text)
     return load_spawn(argv, watch.stall_seconds);
 }
 
+size_t load_memory_bytes(void)
+{
+    struct hak_stats stats;
+
+    if (LOAD_PEER || !LOAD_SANITIZER)
+        return load_rss_bytes();
+    hak_get_stats(&stats);
+    return stats.committed_bytes + stats.metadata_bytes;
+}
+
 // ---- the program ----
 
 static void usage(FILE *out)

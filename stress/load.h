@@ -98,6 +98,9 @@ int load_spawn(char *const argv[], double seconds_max);
 // The same for `stress LOAD --role TEXT`, within the stall time.
 int load_spawn_role(const char *name, const char *text);
 size_t load_rss_bytes(void);
+// Memory that the allocator holds: RSS; under a sanitizer, whose shadow is part of RSS and stays,
+// what the allocator's statistics call committed.
+size_t load_memory_bytes(void);
 // Whether a bound on RSS can fail: not under a sanitizer, which adds memory of its own, and not
 // for peers, which are only compared.
 #define LOAD_RSS_JUDGED (!LOAD_SANITIZER && !LOAD_PEER)
@@ -150,9 +153,9 @@ struct worker {
     uint64_t nulls; // allocations that returned NULL
     char name[24];
     pthread_t thread;
-    // watchdog only
+    // watchdog writes
     uint64_t steps_seen;
-    uint64_t still_since_ns;
+    _Atomic uint64_t still_since_ns;
 };
 
 #define LOAD_WORKERS_MAX 4096u

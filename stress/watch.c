@@ -192,6 +192,7 @@ static void dump_workers(void)
     for (unsigned i = 0; i < high; i++) {
         struct worker *w = &slots[i];
         const char *op = atomic_load(&w->op);
+        uint64_t since = atomic_load(&w->still_since_ns);
 
         if (!atomic_load(&w->used))
             continue;
@@ -199,7 +200,7 @@ static void dump_workers(void)
                 "  worker %u %s: %s, %llu steps, %llu blocks taken, last step %.1f s ago\n", w->id,
                 w->name, op != NULL ? op : "outside of the allocator",
                 (unsigned long long)atomic_load(&w->steps), (unsigned long long)w->serial,
-                w->still_since_ns == 0 ? 0.0 : (double)(load_now_ns() - w->still_since_ns) / 1e9);
+                since == 0 ? 0.0 : (double)(load_now_ns() - since) / 1e9);
         if (stacks++ < DUMP_STACKS_MAX && !pthread_equal(w->thread, self)) {
             pthread_kill(w->thread, DUMP_SIGNAL);
             usleep(20000); // lets it write before the next one does
