@@ -223,6 +223,23 @@ static void wait_for_turn(struct replay *r, uint32_t i)
     }
 }
 
+// Each life, and the thread that waits for them, has a share in the replay; it ends with the last.
+static void join(struct replay *r)
+{
+    pthread_mutex_lock(&r->lock);
+    r->threads_left++;
+    pthread_mutex_unlock(&r->lock);
+}
+
+// After this the caller must not touch the replay.
+static void leave(struct replay *r)
+{
+    pthread_mutex_lock(&r->lock);
+    if (--r->threads_left == 0)
+        pthread_cond_signal(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+}
+
 static bool begin_life(struct replay *r, uint32_t first);
 
 static void *live(void *argument)
@@ -243,11 +260,9 @@ static void *live(void *argument)
         exits = r->trace->ops.list[i].kind == OP_EXIT;
         i = r->next[i];
     }
-    bool goes_on = exits && i != NEVER && begin_life(r, i);
-    pthread_mutex_lock(&r->lock);
-    if (!goes_on && --r->threads_left == 0)
-        pthread_cond_signal(&r->changed);
-    pthread_mutex_unlock(&r->lock);
+    if (exits && i != NEVER)
+        begin_life(r, i);
+    leave(r);
     return NULL;
 }
 
@@ -261,6 +276,7 @@ static bool begin_life(struct replay *r, uint32_t first)
     if (life == MAP_FAILED)
         return fail(r, first, "out of memory for a thread");
     *life = (struct life){ r, first };
+    join(r);
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
@@ -268,6 +284,7 @@ static bool begin_life(struct replay *r, uint32_t first)
     pthread_attr_destroy(&attributes);
     if (error) {
         munmap(life, sizeof *life);
+        leave(r);
         return fail(r, first, "cannot start thread %u: %s", r->trace->ops.list[first].thread,
                     strerrordesc_np(error));
     }
@@ -277,20 +294,10 @@ static bool begin_life(struct replay *r, uint32_t first)
 static void run_in_threads(struct replay *r)
 {
     uint32_t threads = r->trace->ops.header.threads;
-    r->threads_left = 1; // our own share: nobody signals before all have begun
-    for (uint32_t t = 0; t < threads; t++) {
-        if (r->first[t] == NEVER)
-            continue;
-        pthread_mutex_lock(&r->lock);
-        r->threads_left++;
-        pthread_mutex_unlock(&r->lock);
-        if (begin_life(r, r->first[t]))
-            continue;
-        pthread_mutex_lock(&r->lock);
-        r->threads_left--;
-        pthread_mutex_unlock(&r->lock);
-        break;
-    }
+    join(r); // our own share: the replay does not end before all threads have begun
+    for (uint32_t t = 0; t < threads; t++)
+        if (r->first[t] != NEVER && !begin_life(r, r->first[t]))
+            break;
     pthread_mutex_lock(&r->lock);
     r->threads_left--;
     while (r->threads_left > 0)

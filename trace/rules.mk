@@ -24,23 +24,23 @@ traces: trace ## record real programs in full into $(BUILD)/traces, for benchmar
 
 $(TRACE_OUT)/record/%.o: %.c trace/rules.mk
 	@mkdir -p $(@D)
-	$(call hak_say,compile)$(CC) $(RECORDER_FLAGS) -MMD -MP -c -o $@ $<
+	$(if $(V),,@echo '  compile $@' && )$(CC) $(RECORDER_FLAGS) -MMD -MP -c -o $@ $<
 
 $(TRACE_OUT)/%.o: %.c trace/rules.mk
 	@mkdir -p $(@D)
-	$(call hak_say,compile)$(CC) $(TRACE_FLAGS) -MMD -MP -c -o $@ $<
+	$(if $(V),,@echo '  compile $@' && )$(CC) $(TRACE_FLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/libhakmem-record.so: $(RECORDER_SOURCES:%.c=$(TRACE_OUT)/record/%.o)
-	$(call hak_say,link)$(CC) -shared -Wl,-z,now -Wl,-z,relro -Wl,-z,defs -o $@ $^ -pthread -ldl
+	$(if $(V),,@echo '  link $@' && )$(CC) -shared -Wl,-z,now -Wl,-z,relro -Wl,-z,defs -o $@ $^ -pthread -ldl
 
 $(BUILD)/hakmem-trace: $(TRACE_OUT)/trace/hakmem_trace.o $(call trace_objects,$(TRACE_OUT))
-	$(call hak_say,link)$(CC) -o $@ $^ -pthread
+	$(if $(V),,@echo '  link $@' && )$(CC) -o $@ $^ -pthread
 
 -include $(shell find $(TRACE_OUT) -name '*.d' 2>/dev/null)
 
 # The unit tests of traces record and replay too. OUT is the folder of an instance.
 TRACE_TESTS := $(foreach g,$(TEST_GEOMETRIES),$(foreach t,test_trace test_trace_edit \
-    test_trace_record,$(call hak_out,$(TEST_FLAVOUR),$(CC),$(g))/tests/unit/$(t)))
+    test_trace_record test_trace_command,$(call hak_out,$(TEST_FLAVOUR),$(CC),$(g))/tests/unit/$(t)))
 $(foreach t,$(TRACE_TESTS),$(eval $(t): $(call trace_objects,$(firstword $(subst \
     /tests/unit/, ,$(t))))))
 $(TRACE_TESTS): | $(BUILD)/libhakmem-record.so $(BUILD)/hakmem-trace

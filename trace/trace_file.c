@@ -65,7 +65,9 @@ static bool load_ops(struct trace *trace, const char *path, bool salvage, struct
     size_t magic_bytes = sizeof trace->summary.header.magic;
     trace->recorded = bytes >= magic_bytes && memcmp(data, RECORDING_MAGIC, magic_bytes) == 0;
     bool ok;
-    if (trace->recorded)
+    if (bytes == 0)
+        ok = fail(error, "the file is empty");
+    else if (trace->recorded)
         ok = recording_decode(&trace->ops, &trace->summary, data, bytes, error) ||
              (salvage && trace->ops.count > 0);
     else
