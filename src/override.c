@@ -3,7 +3,7 @@
 // Compiled into libhakmem.so and libhakmem.a only; builds that keep the C library's malloc beside
 // ours leave this file out and use the prefixed names.
 //
-//   malloc, free      the hit path itself, inlined (front.h): no jump more than hak_malloc, hak_free
+//   malloc, free      the hit path itself, inlined (front.h): no jump more than with the prefix
 //   the others        a jump to the function of the same name with prefix
 //   mallinfo*, malloc_info, malloc_stats, mallopt   glibc's reports, filled from our statistics
 //

@@ -6,56 +6,58 @@
 
 enum { CALLS = 21 };
 
-// The call with the given number; ends the process if it does not do what it should.
-static void call(unsigned which)
+// The allocating functions, by number; NULL for other numbers.
+static void *allocate(unsigned which)
 {
     void *p = NULL;
+    switch (which) {
+    case 0:
+        return hak_malloc(1);
+    case 1:
+        return hak_malloc(0);
+    case 2:
+        return hak_malloc(KIB(500));
+    case 3:
+        return hak_malloc(MIB(8));
+    case 4:
+        p = hak_calloc(30, 30);
+        CHILD_CHECK(p != NULL && is_zero(p, 900));
+        return p;
+    case 5:
+        return hak_realloc(NULL, 77);
+    case 6:
+        return hak_reallocarray(NULL, 7, 7);
+    case 7:
+        return hak_aligned_alloc(MIB(4), 100);
+    case 8:
+        return hak_memalign(64, 1);
+    case 9:
+        CHILD_CHECK(hak_posix_memalign(&p, 4096, 5) == 0 && is_aligned(p, 4096));
+        return p;
+    case 10:
+        return hak_valloc(1);
+    case 11:
+        return hak_pvalloc(1);
+    default:
+        return NULL;
+    }
+}
+
+enum { ALLOCATING = 12 };
+
+// The others.
+static void ask(unsigned which)
+{
     struct hak_stats stats;
     struct hak_class_stats class_stats;
     struct hak_audit_report audit;
     switch (which) {
-    case 0:
-        CHILD_CHECK((p = hak_malloc(1)) != NULL);
-        break;
-    case 1:
-        CHILD_CHECK((p = hak_malloc(0)) != NULL);
-        break;
-    case 2:
-        CHILD_CHECK((p = hak_malloc(KIB(500))) != NULL);
-        break;
-    case 3:
-        CHILD_CHECK((p = hak_malloc(MIB(8))) != NULL);
-        break;
-    case 4:
-        CHILD_CHECK((p = hak_calloc(30, 30)) != NULL && is_zero(p, 900));
-        break;
-    case 5:
-        CHILD_CHECK((p = hak_realloc(NULL, 77)) != NULL);
-        break;
-    case 6:
-        CHILD_CHECK((p = hak_reallocarray(NULL, 7, 7)) != NULL);
-        break;
-    case 7:
-        CHILD_CHECK((p = hak_aligned_alloc(MIB(4), 100)) != NULL);
-        break;
-    case 8:
-        CHILD_CHECK((p = hak_memalign(64, 1)) != NULL);
-        break;
-    case 9:
-        CHILD_CHECK(hak_posix_memalign(&p, 4096, 5) == 0 && is_aligned(p, 4096));
-        break;
-    case 10:
-        CHILD_CHECK((p = hak_valloc(1)) != NULL);
-        break;
-    case 11:
-        CHILD_CHECK((p = hak_pvalloc(1)) != NULL);
-        break;
     case 12:
         hak_free(NULL);
         break;
     case 13:
-        hak_free(opaque_pointer(&stats));
-        break; // foreign
+        hak_free(opaque_pointer(&stats)); // foreign
+        break;
     case 14:
         CHILD_CHECK(hak_malloc_usable_size(NULL) == 0);
         break;
@@ -75,10 +77,19 @@ static void call(unsigned which)
     case 19:
         hak_thread_flush();
         break;
-    case 20:
+    default:
         CHILD_CHECK(strlen(hak_version()) > 5);
-        break;
     }
+}
+
+// Makes call number `which` and then lives on; ends the process if it does not do what it should.
+static void call(unsigned which)
+{
+    void *p = NULL;
+    if (which < ALLOCATING)
+        CHILD_CHECK((p = allocate(which)) != NULL);
+    else
+        ask(which);
     void *again = hak_malloc(100);
     CHILD_CHECK(again != NULL);
     hak_free(again);

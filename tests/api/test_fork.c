@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <spawn.h>
 
-enum { THREADS = 8, FORKS = 150, SLOTS = 64, CHILD_SECONDS = 20 };
+enum { THREADS = 8, FORKS = 64, SPAWNS = 30, SLOTS = 64, CHILD_SECONDS = 60 };
 
 static bool stop;
 static void *shared_slots[SLOTS];
@@ -30,18 +30,17 @@ static void *be_busy(void *argument)
 
 static void use_all_tiers(unsigned seed)
 {
-    for (unsigned round = 0; round < 2; round++)
-        for (unsigned i = 0; i < COUNT_OF(tier_sizes); i++) {
-            size_t n = tier_sizes[i];
-            char *p = hak_malloc(n);
-            CHILD_CHECK(p != NULL);
-            pattern_fill(p, n < 4096 ? n : 4096, seed);
-            p = hak_realloc(p, n + n / 2);
-            CHILD_CHECK(p != NULL);
-            size_t kept = n < 4096 ? n : 4096;
-            CHILD_CHECK(pattern_mismatch(p, kept, seed) == kept);
-            hak_free(p);
-        }
+    for (unsigned i = 0; i < COUNT_OF(tier_sizes); i++) {
+        size_t n = tier_sizes[i];
+        char *p = hak_malloc(n);
+        CHILD_CHECK(p != NULL);
+        size_t kept = n < 4096 ? n : 4096;
+        pattern_fill(p, kept, seed);
+        p = hak_realloc(p, n + n / 2);
+        CHILD_CHECK(p != NULL);
+        CHILD_CHECK(pattern_mismatch(p, kept, seed) == kept);
+        hak_free(p);
+    }
 }
 
 static void *thread_of_child(void *argument)
@@ -156,7 +155,7 @@ static pid_t vfork_true(void)
 
 static void spawn_many(void)
 {
-    for (unsigned i = 0; i < 60; i++) {
+    for (unsigned i = 0; i < SPAWNS; i++) {
         pid_t child = i % 2 == 0 ? spawn_true() : vfork_true();
         int status;
         assert_int_equal(waitpid(child, &status, 0), child);
