@@ -1,4 +1,4 @@
-// test_heap.c: several heaps in one thread against the plain list of live blocks: whatever the order
+// test_heap.c: several heaps in one thread against the plain list of live blocks: in any order
 // of pops, pushes, refills, flushes, drains, sweeps and purges, a block has one owner, keeps its
 // contents, and the audit's sums agree with the list.
 #define _GNU_SOURCE 1

@@ -97,7 +97,7 @@ static void test_sweep(void **state)
     assert_ptr_equal(mine->first[wanted], s);
     assert_true(hak_heap_ok(mine) && hak_heap_ok(idle));
     assert_true(hak_remote_is_owner(hak_slab_of_unit(hak_unit_of(q)), &idle->inbox));
-    // The last block of an idle heap's slab is freed by another thread: a sweep gives the slab back.
+    // An idle heap's last block of a slab is freed by another thread: a sweep gives the slab back.
     hak_heap_free_one(mine, other, q);
     assert_true(hak_heaps_sweep(mine, TAG_NONE, HEAPS_MAX));
     assert_int_equal(hak_tag_of(q), TAG_NONE);
