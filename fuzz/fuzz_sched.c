@@ -10,10 +10,10 @@
 const char target_name[] = "fuzz_sched";
 
 static const struct scheduled_target target = {
-    .limits = { .ops_max = 256,
+    .limits = { .ops_max = 128,
                 .slots = 48,
                 .threads = 4,
-                .size_max = GEOMETRY_SMALL ? 128u << 10 : 3u << 20,
+                .size_max = GEOMETRY_SMALL ? 72u << 10 : 3u << 20,
                 .fail_min = (uint64_t)1 << 47 },
     .steps_max = 20000,
     .space_bytes = GEOMETRY_SMALL ? (size_t)16 << 20 : (size_t)256 << 20,

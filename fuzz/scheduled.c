@@ -8,7 +8,7 @@
 //
 // A failure inside of a thread ends the execution (sched_fail); all failures end in `report`, which
 // prints the time line and what was found, and aborts. HAK_TIMELINE=1 prints it for good executions
-// too; HAK_CONCRETE=FILE writes the failing input with its choices as a list of decisions, which is
+// too; HAK_WEAKEN=SITE makes the memory order of a site relaxed; HAK_CONCRETE=FILE writes the failing input with its choices as a list of decisions, which is
 // what a minimiser wants, whatever strategy found it.
 #include "scheduled.h"
 
@@ -17,6 +17,7 @@
 
 #include "sched/process.h"
 #include "sched/system.h"
+#include "sched/weaken.h"
 #include "target.h"
 
 #define THREADS_MAX 4u
@@ -302,12 +303,22 @@ static bool runs_twice(const uint8_t *data, size_t size)
     return (h ^ h >> 16) % 64 == 0;
 }
 
+static void weaken_one(void)
+{
+    const char *site = getenv("HAK_WEAKEN");
+    if (site != NULL && !weaken(site)) {
+        fprintf(stderr, "%s: HAK_WEAKEN=%s: no such site\n", target_name, site);
+        exit(2);
+    }
+}
+
 int scheduled_run(const struct scheduled_target *target, const uint8_t *data, size_t size)
 {
     if (!ops_decode_lenient(&run.program, data, size, &target->limits))
         return -1;
     run.target = target;
     if (run.exec.slots == NULL) {
+        weaken_one();
         make_exec();
         sched_reads_from = count_pair;
     }

@@ -2,19 +2,20 @@
 #
 # Flavours sched*: src/*.c as they are, over the seams in fuzz/sched/seam. Their objects become one,
 # OUT/allocator.o, whose .data and .bss are named hak_state: process.c restores them between
-# executions. OUT/libsched.a is the scheduler; its own code is never instrumented for coverage or
-# for races.
+# executions. OUT/libsched.a is the scheduler; it is never instrumented for coverage or for races.
 
 SCHED_FLAVOURS := sched sched-asan sched-fuzz
 FLAVOURS += $(SCHED_FLAVOURS)
 CFLAGS_sched := -O2
-CFLAGS_sched-asan := -O1 -fno-omit-frame-pointer $(SANITIZE_ADDRESS)
+CFLAGS_sched-asan := -O1 -fno-omit-frame-pointer $(SANITIZE_ADDRESS) \
+    -fno-sanitize-address-globals-dead-stripping
 CFLAGS_sched-fuzz := $(CFLAGS_sched-asan) -fsanitize=fuzzer-no-link \
     -fno-sanitize-coverage=stack-depth
 $(foreach f,$(SCHED_FLAVOURS),$(eval INCLUDES_$(f) := -Ifuzz/sched -Isrc) \
     $(eval SOURCES_$(f) := $(filter-out src/seam/%,$(SOURCES))))
 
 SCHED_SOURCES := $(sort $(wildcard fuzz/sched/*.c))
+SCHED_TOLD := fiber process system
 SCHED_STATE := $(foreach s,.data .bss .data.rel .data.rel.local,--rename-section \
     $(s)=hak_state,alloc,load,data,contents)
 
@@ -23,6 +24,14 @@ define sched_rules
 $(call hak_use,$(1),$(2),$(3))
 $(4)/allocator.o: $(4)/libhakmem-prefixed.a
 	$(call hak_say,state)ld -r -o $$@ --whole-archive $$< && objcopy $(SCHED_STATE) $$@
+	@! objdump -h $$@ | awk '$$$$2 ~ /^\.(data|bss|tdata|tbss)/ && $$$$2 !~ /rel\.ro/ && $$$$3 !~ /^0+$$$$/' | \
+	    grep . || { echo '$$@: variables outside of hak_state' >&2; exit 1; }
+# Instrumented as little as possible: only what tells AddressSanitizer of stacks and pages.
+$(4)/fuzz/sched/%.o: SCHED_CC = $(call hak_cc,sched,$(2),$(3))
+$(SCHED_TOLD:%=$(4)/fuzz/sched/%.o): SCHED_CC = $(call hak_cc,$(patsubst %-fuzz,%-asan,$(1)),$(2),$(3))
+$(4)/fuzz/sched/%.o: fuzz/sched/%.c $(4)/flags
+	@mkdir -p $$(@D)
+	$(call hak_say,compile)$$(SCHED_CC) -MMD -MP -c -o $$@ $$<
 $(4)/libsched.a: $(patsubst %.c,$(4)/%.o,$(SCHED_SOURCES))
 	@rm -f $$@
 	$(call hak_say,archive)ar rcsD $$@ $$^

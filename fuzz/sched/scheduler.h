@@ -91,7 +91,7 @@ _Noreturn void sched_fail(const char *kind, const char *format, ...)
 // ---- what the seams call ----
 
 bool sched_is_running(void);
-bool sched_is_quiet(void); // between sched_quiet_begin and _end
+bool sched_is_quiet(void);    // between sched_quiet_begin and _end
 uint32_t sched_current(void); // index of the running thread; 0 outside of sched_run
 uint32_t sched_step(void);    // steps of this execution so far
 

@@ -8,17 +8,17 @@
 #undef lock_acquire
 #undef lock_release
 
-#define SCHED_LOCK_SITE(text, event)                                                               \
+#define SCHED_LOCK_SITE(text, event) \
     static const struct sched_site at_ = { text, __FILE__, __LINE__, 0, event, 0, 0, 4 }
-#define lock_acquire(l)                                                                            \
-    ({                                                                                             \
-        SCHED_LOCK_SITE("lock_acquire", EVENT_LOCK);                                               \
-        sched_lock(&at_, &(l)->state.raw, (l)->rank);                                              \
+#define lock_acquire(l)                               \
+    ({                                                \
+        SCHED_LOCK_SITE("lock_acquire", EVENT_LOCK);  \
+        sched_lock(&at_, &(l)->state.raw, (l)->rank); \
     })
-#define lock_release(l)                                                                            \
-    ({                                                                                             \
-        SCHED_LOCK_SITE("lock_release", EVENT_UNLOCK);                                             \
-        sched_unlock(&at_, &(l)->state.raw, (l)->rank);                                            \
+#define lock_release(l)                                 \
+    ({                                                  \
+        SCHED_LOCK_SITE("lock_release", EVENT_UNLOCK);  \
+        sched_unlock(&at_, &(l)->state.raw, (l)->rank); \
     })
 
 #endif

@@ -17,18 +17,19 @@
 #undef os_protect_none
 #undef os_advise_huge
 
-#define SCHED_OS(call, function, ...)                                                             \
-    ({                                                                                            \
-        static const struct sched_site at_ = { call, __FILE__, __LINE__, 0, EVENT_SYSTEM, 0, 0,   \
-                                               0 };                                               \
-        function(&at_, __VA_ARGS__);                                                              \
+#define SCHED_OS(call, function, ...)                          \
+    ({                                                         \
+        static const struct sched_site at_ = {                 \
+            call, __FILE__, __LINE__, 0, EVENT_SYSTEM, 0, 0, 0 \
+        };                                                     \
+        function(&at_, __VA_ARGS__);                           \
     })
 #define os_reserve(bytes, align) SCHED_OS("reserve", system_reserve, bytes, align)
 #define os_commit(p, bytes) SCHED_OS("commit", system_commit, p, bytes)
 #define os_decommit(p, bytes) SCHED_OS("decommit", system_decommit, p, bytes)
 #define os_release(p, bytes) SCHED_OS("release", system_release, p, bytes)
 #define os_move(to, from, bytes) SCHED_OS("move", system_move, to, from, bytes)
-#define os_extend(p, old_bytes, new_bytes)                                                        \
+#define os_extend(p, old_bytes, new_bytes) \
     SCHED_OS("extend", system_extend, p, old_bytes, new_bytes)
 #define os_protect_none(p, bytes) SCHED_OS("protect_none", system_protect_none, p, bytes)
 #define os_advise_huge(p, bytes) ((void)(p), (void)(bytes))

@@ -8,11 +8,12 @@
 #include "../scheduler.h"
 
 #undef thread_yield
-#define thread_yield()                                                                             \
-    ({                                                                                             \
-        static const struct sched_site at_ = { "yield",     __FILE__, __LINE__, 0,                 \
-                                               EVENT_YIELD, 0,        0,        0 };               \
-        sched_yield_point(&at_);                                                                   \
+#define thread_yield()                                           \
+    ({                                                           \
+        static const struct sched_site at_ = {                   \
+            "yield", __FILE__, __LINE__, 0, EVENT_YIELD, 0, 0, 0 \
+        };                                                       \
+        sched_yield_point(&at_);                                 \
     })
 
 #endif
