@@ -27,10 +27,12 @@
 #include "mapped.h"
 #include "options.h"
 
-// Purges if it is time. On every way out of the gate.
+// Trims this thread's cache and purges the pool if it is time. On every way out of the gate.
 static void tick(struct heap *h)
 {
     uint64_t now_ms = os_clock_ms();
+    if (unlikely(now_ms - h->trimmed_ms > hak_options.purge_delay_ms))
+        hak_heap_trim(h, now_ms);
     if (likely(!hak_pool_tick(now_ms, hak_options.purge_delay_ms)))
         return;
     hak_heap_release_kept(h);
@@ -171,8 +173,8 @@ _Noreturn COLD static void fault_no_block(void *p)
 {
     uint32_t unit = hak_unit_of(p);
     if (unit / SUPERSLAB_UNITS < hak_superslabs_begun()) {
-        const struct slab *s = hak_slab_at(unit);
-        unsigned before = own_load(&s->class_index); // of the last life, whose blocks are all free
+        const struct slab *s = hak_slab_of_unit(unit); // as its last life left it
+        unsigned before = own_load(&s->class_index);
         bool was_block = before >= TAG_LARGE && p == hak_unit_base(unit);
         if (before >= CLASS_FIRST && before <= CLASS_LAST)
             was_block = hak_slab_index(s, p) < own_load(&s->handed);
@@ -192,8 +194,12 @@ static struct slab *large_record(void *p, unsigned tag, enum fault otherwise)
 
 static void free_large(void *p, unsigned tag)
 {
-    if (unlikely(!hak_large_free(large_record(p, tag, FAULT_INTERIOR_FREE))))
-        hak_fault(FAULT_DOUBLE_FREE, p, tag);
+    struct slab *s = hak_large_record(p);
+    if (likely(s != NULL && hak_large_free(s)))
+        return;
+    if (hak_tag_of(p) == TAG_NONE) // another thread has freed it since the tag was read
+        fault_no_block(p);
+    hak_fault(s != NULL ? FAULT_DOUBLE_FREE : FAULT_INTERIOR_FREE, p, tag);
 }
 
 static void free_block(struct heap *h, void *p, unsigned tag)
@@ -322,7 +328,7 @@ void *hak_realloc_block(void *p, size_t n)
         return realloc_large(p, tag, n);
     small_record(p, tag, FAULT_INVALID_REALLOC);
     size_t old_bytes = hak_class_bytes(tag);
-    if (n <= old_bytes && n > old_bytes / 2) {
+    if (n <= old_bytes && (n > old_bytes / 2 || hak_class_of(n) == tag)) {
         sanitize_take_more(p, n, old_bytes);
         return p;
     }

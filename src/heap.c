@@ -298,8 +298,11 @@ static void finish_slab(struct heap *h, const struct batch *b)
 static void add_block(struct heap *h, struct batch *b, unsigned class_index, const void *p)
 {
     struct slab *s = hak_slab_of_unit(hak_unit_of(p));
+    // A slab ends when all its blocks are free: one that ended, or began another life, while its
+    // block was in a magazine got that block back from elsewhere, so it was freed twice.
     if (unlikely(own_load(&s->class_index) != class_index || own_load(&s->state) != SLAB_ACTIVE))
-        hak_fault(FAULT_CORRUPT_RECORD, p, class_index);
+        hak_fault(hak_tag_of(p) != class_index ? FAULT_DOUBLE_FREE : FAULT_CORRUPT_RECORD, p,
+                  class_index);
     uint32_t index = hak_slab_index(s, p);
     if (unlikely(index == UINT32_MAX))
         hak_fault(FAULT_INTERIOR_FREE, p, class_index);
@@ -370,6 +373,18 @@ void hak_heap_flush_all(struct heap *h)
     }
     hak_heap_drain(h);
     hak_heap_release_kept(h);
+}
+
+void hak_heap_trim(struct heap *h, uint64_t now_ms)
+{
+    h->trimmed_ms = now_ms;
+    for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
+        uint64_t refilled = own_load(&h->counters.refilled[c]);
+        uint32_t count = hak_magazine_count(&h->magazines[c]);
+        if (count != 0 && refilled == h->refilled_then[c])
+            flush(h, c, (count + 1) / 2);
+        h->refilled_then[c] = refilled;
+    }
 }
 
 // ---- sweeping ----

@@ -45,6 +45,8 @@ struct heap {
     struct slab *last[CLASS_COUNT + 1];  // ... and added here
     struct slab *kept[CLASS_COUNT + 1];  // an empty one kept for the next refill, or NULL
     struct heap_counters counters;
+    uint64_t trimmed_ms;                     // when hak_heap_trim looked last
+    uint64_t refilled_then[CLASS_COUNT + 1]; // counters.refilled at that time
 
     // Any thread.
     struct inbox inbox;
@@ -85,6 +87,10 @@ void hak_heap_free_one(struct heap *h, unsigned class_index, const void *p);
 
 // Flushes all magazines, drains the inbox, releases every empty slab.
 void hak_heap_flush_all(struct heap *h);
+
+// Flushes half of each magazine that was not refilled since the last call: a cache that is not
+// needed decays. Called by the owner about once per purge delay.
+void hak_heap_trim(struct heap *h, uint64_t now_ms);
 
 // Takes back what other threads freed. Returns the number of blocks.
 uint32_t hak_heap_drain(struct heap *h);

@@ -106,7 +106,7 @@ static void take_out(struct cell *c)
 void *hak_mapped_alloc(size_t n, size_t align)
 {
     size_t page = os_page_size();
-    size_t bytes = round_up(n, page);
+    size_t bytes = round_up(max_size(n, 1), page);
     void *p = os_reserve(bytes, max_size(align, page));
     if (p == NULL)
         return NULL;
@@ -160,8 +160,9 @@ void *hak_mapped_resize(void *p, size_t n)
     size_t bytes = round_up(n, os_page_size());
     lock_acquire(&registry.lock);
     struct cell *c = find(p);
+    size_t old_bytes = c != NULL ? c->bytes : 0;
     // Room first: after the move nothing may fail.
-    void *to = c != NULL && make_room() ? os_extend(p, find(p)->bytes, bytes) : NULL;
+    void *to = c != NULL && make_room() ? os_extend(p, old_bytes, bytes) : NULL;
     if (to != NULL) {
         take_out(find(p));
         bool ok = insert(to, bytes);
@@ -169,8 +170,13 @@ void *hak_mapped_resize(void *p, size_t n)
         (void)ok;
     }
     lock_release(&registry.lock);
-    if (to != NULL)
+    if (to == p)
         sanitize_take_more(to, n, bytes);
+    if (to != NULL && to != p) {
+        sanitize_gone(p, old_bytes);
+        sanitize_take(to, n, bytes);
+        sanitize_defined(to, n);
+    }
     return to;
 }
 

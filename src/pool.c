@@ -22,7 +22,7 @@
 static struct {
     ON_OWN_LINE struct atomic_u64 next_purge_ms; // written by the winner of hak_pool_tick
     ON_OWN_LINE struct atomic_u32 rotor;         // where the second scan begins
-    struct atomic_u64 purges, purged_units, os_failures;
+    struct atomic_u64 purges, purged_units;
 } pool;
 
 void hak_pool_start(void)
@@ -31,7 +31,6 @@ void hak_pool_start(void)
     init_cell(&pool.rotor, 0);
     init_cell(&pool.purges, 0);
     init_cell(&pool.purged_units, 0);
-    init_cell(&pool.os_failures, 0);
 }
 
 // Looks at up to `probes` SuperSlabs with free (EMPTY) units from `from` on.
@@ -287,8 +286,6 @@ static size_t purge_units(uint32_t superslab, uint32_t bits)
             units = SUPERSLAB_UNITS - first;
         uint32_t unit = superslab * SUPERSLAB_UNITS + first;
         bool done = os_decommit(hak_unit_base(unit), units * UNIT_SIZE);
-        if (!done)
-            fetch_add_relaxed(PURGE_FAILED, &pool.os_failures, 1);
         hak_superslab_give(unit, units, !done);
         purged += done ? units : 0;
         bits &= ~hak_run_bits(first, units);
@@ -322,7 +319,6 @@ struct pool_stats hak_pool_stats(void)
     return (struct pool_stats){
         .purges = load_relaxed(POOL_STATS_PURGES, &pool.purges),
         .purged_units = load_relaxed(POOL_STATS_UNITS, &pool.purged_units),
-        .os_failures = load_relaxed(POOL_STATS_FAILURES, &pool.os_failures),
     };
 }
 

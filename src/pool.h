@@ -48,7 +48,7 @@ size_t hak_pool_purge(uint64_t now_ms, uint64_t delay_ms, size_t units_max);
 bool hak_pool_tick(uint64_t now_ms, uint64_t delay_ms);
 
 struct pool_stats {
-    uint64_t purges, purged_units, os_failures;
+    uint64_t purges, purged_units;
 };
 struct pool_stats hak_pool_stats(void);
 size_t hak_pool_empty_units(void); // walks the begun SuperSlabs

@@ -14,6 +14,9 @@
     X(LOCK_SPIN, "hint: a bounded number of turns, then the futex")                                \
     X(LOCK_WAIT, "acquire: pairs with LOCK_RELEASE; leaves 'someone may wait' behind")             \
     X(LOCK_RELEASE, "release: publishes the critical section to the next holder")                  \
+    /* seam/os.c */                                                                                \
+    X(OS_FAILURE_COUNT, "relaxed: a counter")                                                      \
+    X(OS_FAILURES_READ, "relaxed: statistics")                                                     \
     /* foreign.c */                                                                                \
     X(FOREIGN_PROBE, "relaxed: a call site is a plain number, nothing is read through it")         \
     X(FOREIGN_CLAIM, "relaxed: as FOREIGN_PROBE; the cell goes from 0 to a site once")             \
@@ -92,12 +95,10 @@
     X(TICK_CAS,                                                                                    \
       "acquire, though only an election: the loser goes on without having seen anything")          \
     X(PURGE_STAMP, "relaxed: ordered by reading the word; an old stamp only means an early purge") \
-    X(PURGE_FAILED, "relaxed: a counter")                                                          \
     X(PURGE_COUNT, "relaxed: a counter")                                                           \
     X(PURGED_UNITS, "relaxed: a counter")                                                          \
     X(POOL_STATS_PURGES, "relaxed: statistics")                                                    \
     X(POOL_STATS_UNITS, "relaxed: statistics")                                                     \
-    X(POOL_STATS_FAILURES, "relaxed: statistics")                                                  \
     /* heaps.c */                                                                                  \
     X(HEAPS_COUNT, "acquire: the heap and its table entry, pairs with HEAPS_ADD")                  \
     X(HEAPS_IDLE_COUNT, "relaxed: zero only spares a sweep")                                       \

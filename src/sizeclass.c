@@ -10,7 +10,7 @@
 
 struct size_class hak_classes[CLASS_COUNT + 1];
 
-static uint32_t class_size(unsigned class_index)
+uint32_t hak_class_size(unsigned class_index)
 {
     if (class_index <= 8)
         return class_index * 16;
@@ -43,7 +43,7 @@ static uint32_t largest_cache(uint32_t block_bytes, size_t cache_bytes)
 void hak_classes_start(size_t cache_bytes)
 {
     for (unsigned i = CLASS_FIRST; i <= CLASS_LAST; i++) {
-        uint32_t bytes = class_size(i);
+        uint32_t bytes = hak_class_size(i);
         hak_classes[i] = (struct size_class){
             .block_bytes = bytes,
             .units = preferred_units(bytes),

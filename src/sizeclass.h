@@ -19,6 +19,9 @@ struct size_class {
 // Read-only after hak_classes_start. Entry 0 is not a class.
 extern struct size_class hak_classes[CLASS_COUNT + 1] __attribute__((visibility("hidden")));
 
+// Bytes of a block of the class, from the parameters: also before the table is filled.
+uint32_t hak_class_size(unsigned class_index);
+
 // Fills the table. `cache_bytes` bounds a magazine. Called once at start.
 void hak_classes_start(size_t cache_bytes);
 

@@ -47,6 +47,7 @@ void hak_slab_begin_block(struct slab *s, enum slab_state state, uint32_t units,
     own_store(&s->class_index, state == SLAB_LARGE ? TAG_LARGE : TAG_HUGE);
     own_store(&s->units, units);
     own_store(&s->blocks, 1);
+    own_store(&s->back, 0);
     own_store(&s->bytes, bytes);
     own_store(&s->state, state);
     hak_set_tags(unit, units, state == SLAB_LARGE ? TAG_LARGE : TAG_HUGE);
@@ -57,9 +58,7 @@ void hak_slab_end(struct slab *s)
     uint32_t unit = hak_slab_unit(s);
     uint32_t units = own_load(&s->units);
     hak_set_tags(unit, units, TAG_NONE);
-    for (uint32_t i = 1; own_load(&s->state) == SLAB_ACTIVE && i < units; i++)
-        own_store(&hak_slab_at(unit + i)->back, 0);
-    own_store(&s->state, SLAB_NONE);
+    own_store(&s->state, SLAB_NONE); // what it was stays readable, for reports of late frees
 }
 
 static void note_taken(struct slab *s, uint32_t taken, uint32_t end)

@@ -100,7 +100,7 @@ void hak_get_stats(struct hak_stats *out)
     out->superslabs = hak_superslabs_begun();
     out->purges = pool.purges;
     out->purged_bytes = pool.purged_units << UNIT_SHIFT;
-    out->os_failures = pool.os_failures;
+    out->os_failures = hak_os_failures();
     add_heaps(out);
 }
 
@@ -112,7 +112,8 @@ bool hak_get_class_stats(unsigned index, struct hak_class_stats *out)
     if (hak_started())
         collect(classes);
     else
-        __builtin_memset(classes, 0, sizeof classes);
+        classes[CLASS_FIRST + index] = (struct hak_class_stats){ 0 };
+    classes[CLASS_FIRST + index].block_bytes = hak_class_size(CLASS_FIRST + index);
     *out = classes[CLASS_FIRST + index];
     return true;
 }

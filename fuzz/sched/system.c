@@ -51,7 +51,9 @@ static struct {
     size_t committed_pages;
     size_t dirty_first, dirty_end; // all committed pages of this execution lie between
     uint8_t committed[PAGES], accessible[PAGES];
-    uint64_t calls, failing_first, failing_end, failed;
+    uint64_t calls, failing_first, failing_end;
+    uint64_t failed;   // made to fail
+    uint64_t failures; // of any kind
     uint64_t clock_ms, entropy;
     bool paused;
     const char *options;
@@ -164,6 +166,7 @@ static bool fails(const struct sched_site *at, const void *p, size_t bytes)
     bool armed = sys.calls >= sys.failing_first && sys.calls < sys.failing_end;
     bool fails = sched_system_call(at, p, bytes, !armed) || armed;
     sys.failed += fails;
+    sys.failures += fails;
     return fails;
 }
 
@@ -217,7 +220,11 @@ static void *reserve(size_t bytes, size_t align)
 
 void *system_reserve(const struct sched_site *at, size_t bytes, size_t align)
 {
-    return fails(at, NULL, bytes) ? NULL : reserve(bytes, align);
+    if (fails(at, NULL, bytes))
+        return NULL;
+    void *p = reserve(bytes, align);
+    sys.failures += p == NULL;
+    return p;
 }
 
 static void commit(void *p, size_t bytes)
@@ -328,6 +335,16 @@ bool system_protect_none(const struct sched_site *at, void *p, size_t bytes)
 
 // ---- calls that change nothing and cannot fail ----
 
+uint64_t hak_os_failures(void)
+{
+    return sys.failures;
+}
+
+void hak_os_count_failure(void)
+{
+    sys.failures++;
+}
+
 size_t hak_os_page_size(void)
 {
     return SYSTEM_PAGE;
@@ -398,7 +415,8 @@ void system_reset(size_t space_bytes, const char *options)
     sys.pages_max = (space_bytes < SYSTEM_BYTES_MAX ? space_bytes : SYSTEM_BYTES_MAX) / SYSTEM_PAGE;
     sys.dirty_first = PAGES;
     sys.dirty_end = 0;
-    sys.calls = sys.failing_first = sys.failing_end = sys.failed = 0;
+    sys.calls = sys.failing_first = sys.failing_end = 0;
+    sys.failed = sys.failures = 0;
     sys.clock_ms = CLOCK_START_MS;
     sys.entropy = 0;
     sys.paused = false;

@@ -9,9 +9,12 @@
 //
 // Mappings are private, anonymous and MAP_NORESERVE. Where the kernel does not overcommit it counts
 // writable private pages only, and refuses os_commit, not the first touch.
-// No function keeps state, allocates, or changes errno; failure is the return value.
+// No function allocates or changes errno; failure is the return value. The only state is the count
+// of failures.
 #define _GNU_SOURCE 1
 #include "os.h"
+
+#include <seam/atomics.h>
 
 #include "sanitizer.h"
 
@@ -46,6 +49,18 @@ static void *map(void *at, size_t bytes, int protection, int flags)
 {
     void *p = mmap(at, bytes, protection, MAP_FLAGS | flags, -1, 0);
     return p == MAP_FAILED ? NULL : p;
+}
+
+static struct atomic_u64 failures;
+
+uint64_t hak_os_failures(void)
+{
+    return load_relaxed(OS_FAILURES_READ, &failures);
+}
+
+void hak_os_count_failure(void)
+{
+    fetch_add_relaxed(OS_FAILURE_COUNT, &failures, 1);
 }
 
 size_t hak_os_page_size(void)

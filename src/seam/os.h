@@ -9,13 +9,13 @@
 #include "../base.h"
 
 #define os_page_size() hak_os_page_size()
-#define os_reserve(bytes, align) hak_os_reserve(bytes, align)
-#define os_commit(p, bytes) hak_os_commit(p, bytes)
-#define os_decommit(p, bytes) hak_os_decommit(p, bytes)
-#define os_release(p, bytes) hak_os_release(p, bytes)
-#define os_move(to, from, bytes) hak_os_move(to, from, bytes)
-#define os_extend(p, old_bytes, new_bytes) hak_os_extend(p, old_bytes, new_bytes)
-#define os_protect_none(p, bytes) hak_os_protect_none(p, bytes)
+#define os_reserve(bytes, align) hak_os_told(hak_os_reserve(bytes, align))
+#define os_commit(p, bytes) hak_os_done(hak_os_commit(p, bytes))
+#define os_decommit(p, bytes) hak_os_done(hak_os_decommit(p, bytes))
+#define os_release(p, bytes) hak_os_done(hak_os_release(p, bytes))
+#define os_move(to, from, bytes) hak_os_done(hak_os_move(to, from, bytes))
+#define os_extend(p, old_bytes, new_bytes) hak_os_told(hak_os_extend(p, old_bytes, new_bytes))
+#define os_protect_none(p, bytes) hak_os_done(hak_os_protect_none(p, bytes))
 #define os_advise_huge(p, bytes) hak_os_advise_huge(p, bytes)
 #define os_clock_ms() hak_os_clock_ms()
 
@@ -78,5 +78,23 @@ void hak_os_page_faults(uint64_t *minor, uint64_t *major);
 
 // Ends the process with SIGABRT, as abort does: no exit handlers, nothing flushed.
 _Noreturn void hak_os_abort(void);
+
+// Calls to the system that failed so far. The macros above count them on the caller's side.
+uint64_t hak_os_failures(void);
+void hak_os_count_failure(void);
+
+static inline void *hak_os_told(void *p)
+{
+    if (unlikely(p == NULL))
+        hak_os_count_failure();
+    return p;
+}
+
+static inline bool hak_os_done(bool ok)
+{
+    if (unlikely(!ok))
+        hak_os_count_failure();
+    return ok;
+}
 
 #endif
