@@ -11,6 +11,7 @@ RECORDER_SOURCES := $(addprefix trace/,interpose.c interpose_cxx.c recorder.c)
 # targets: add $(call trace_objects,OUT) to what they link.
 TRACE_SOURCES := $(addprefix trace/,blocks.c edit.c info.c recording.c replay.c replay_block.c \
     slot_map.c trace_file.c) $(addprefix fuzz/,ops.c ops_decode.c ops_text.c)
+trace_say = $(if $(V),,@echo '  $(1) $(2)' && )
 trace_objects = $(call hak_objects,$(1),$(TRACE_SOURCES))
 
 TRACE_OUT := $(BUILD)/trace-$(notdir $(CC))
@@ -24,23 +25,25 @@ traces: trace ## record real programs in full into $(BUILD)/traces, for benchmar
 
 $(TRACE_OUT)/record/%.o: %.c trace/rules.mk
 	@mkdir -p $(@D)
-	$(if $(V),,@echo '  compile $@' && )$(CC) $(RECORDER_FLAGS) -MMD -MP -c -o $@ $<
+	$(call trace_say,compile,$@)$(CC) $(RECORDER_FLAGS) -MMD -MP -c -o $@ $<
 
 $(TRACE_OUT)/%.o: %.c trace/rules.mk
 	@mkdir -p $(@D)
-	$(if $(V),,@echo '  compile $@' && )$(CC) $(TRACE_FLAGS) -MMD -MP -c -o $@ $<
+	$(call trace_say,compile,$@)$(CC) $(TRACE_FLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/libhakmem-record.so: $(RECORDER_SOURCES:%.c=$(TRACE_OUT)/record/%.o)
-	$(if $(V),,@echo '  link $@' && )$(CC) -shared -Wl,-z,now -Wl,-z,relro -Wl,-z,defs -o $@ $^ -pthread -ldl
+	$(call trace_say,link,$@)$(CC) -shared -Wl,-z,now -Wl,-z,relro -Wl,-z,defs -o $@ $^ \
+	    -pthread -ldl
 
 $(BUILD)/hakmem-trace: $(TRACE_OUT)/trace/hakmem_trace.o $(call trace_objects,$(TRACE_OUT))
-	$(if $(V),,@echo '  link $@' && )$(CC) -o $@ $^ -pthread
+	$(call trace_say,link,$@)$(CC) -o $@ $^ -pthread
 
 -include $(shell find $(TRACE_OUT) -name '*.d' 2>/dev/null)
 
 # The unit tests of traces record and replay too. OUT is the folder of an instance.
-TRACE_TESTS := $(foreach g,$(TEST_GEOMETRIES),$(foreach t,test_trace test_trace_edit \
-    test_trace_record test_trace_command,$(call hak_out,$(TEST_FLAVOUR),$(CC),$(g))/tests/unit/$(t)))
+TRACE_TESTS := $(foreach g,$(TEST_GEOMETRIES),$(addprefix $(call \
+    hak_out,$(TEST_FLAVOUR),$(CC),$(g))/tests/unit/,$(notdir $(basename \
+    $(wildcard tests/unit/test_trace*.c)))))
 $(foreach t,$(TRACE_TESTS),$(eval $(t): $(call trace_objects,$(firstword $(subst \
     /tests/unit/, ,$(t))))))
 $(TRACE_TESTS): | $(BUILD)/libhakmem-record.so $(BUILD)/hakmem-trace

@@ -25,6 +25,7 @@
 
 #define WORKERS 6
 #define ROUNDS 3000
+#define HAMMERED 20000
 #define PLACES 64
 
 static void *shared[PLACES]; // blocks on their way from thread to thread
@@ -52,12 +53,26 @@ static void free_late(void *p)
     marked(2, 1);
 }
 
+// All threads want the same few addresses.
+static void hammer(void)
+{
+    for (unsigned i = 0; i < HAMMERED; i++) {
+        void *p = malloc(40);
+        keep(p);
+        if (i & 1)
+            p = realloc(p, 100);
+        free(p);
+    }
+}
+
 static void *work(void *argument)
 {
     unsigned random = (unsigned)(size_t)argument * 2654435761u + 1;
     pthread_setspecific(late_key, malloc(MARKED + 1));
-    if (in_step)
+    if (in_step) {
         pthread_barrier_wait(&together);
+        hammer();
+    }
     for (unsigned i = 0; i < ROUNDS; i++) {
         random = random * 1103515245 + 12345;
         size_t size = random >> 20 & 0x3ff;
@@ -253,6 +268,8 @@ static struct recordings *record(const char *scenario)
     if (child == 0) {
         setenv("LD_PRELOAD", recorder, 1);
         setenv("HAKMEM_RECORD", prefix, 1);
+        // One heap and no caches of threads: a freed address is another thread's in no time.
+        setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0:glibc.malloc.arena_max=1", 1);
         execl("/proc/self/exe", "self", scenario, (char *)NULL);
         _exit(127);
     }
