@@ -36,7 +36,7 @@ struct call {
 
 _Noreturn void exec_wrong(struct exec *exec, const struct op *op, const char *format, ...)
 {
-    char reason[400];
+    char reason[4400];
     va_list args;
     va_start(args, format);
     vsnprintf(reason, sizeof reason, format, args);

@@ -2,7 +2,7 @@
 //
 //   TARGET [--text] [--times N] FILE|FOLDER...
 //
-// Folders are walked; a file whose name ends in .txt is an operations text and is encoded first.
+// Folders are walked; a file whose name ends in .ops is an operations text and is encoded first.
 // --text prints each input as it will run before it runs. --times runs each input N times in the
 // same process. Exit: 0 all ran, 1 a file could not be read or no file was found, 2 wrong usage;
 // what a target finds ends the process by a signal or a sanitizer's exit status, and the last line
@@ -95,7 +95,7 @@ static void replay_file(const char *path)
     snprintf(current, sizeof current, "%s", path);
     if (!read_file(path, &data, &size))
         return;
-    if (length > 4 && strcmp(path + length - 4, ".txt") == 0 && !encode_text(path, &data, &size))
+    if (length > 4 && strcmp(path + length - 4, ".ops") == 0 && !encode_text(path, &data, &size))
         return;
     if (text) {
         printf("# %s\n", path);

@@ -32,10 +32,13 @@ FUZZ_MUTATED := fuzz_api fuzz_threads fuzz_canary
 # $(1) flavour, $(2) compiler, $(3) geometry, $(4) its folder, $(5) target
 define fuzz_target_rules
 $(4)/hunt/$(5): $(call hak_objects,$(4),fuzz/$(5).c $(FUZZ_PARTS_$(5)) \
-    $(if $(filter $(5),$(FUZZ_MUTATED)),fuzz/mutator.c fuzz/mutator_libfuzzer.c)) $(4)/libhakmem-prefixed.a
+    $(if $(filter $(5),$(FUZZ_MUTATED)),fuzz/mutator.c fuzz/mutator_libfuzzer.c)) \
+    $(4)/libhakmem-prefixed.a
 	@mkdir -p $$(@D)
-	$(call hak_say,link)$(call hak_link,$(1),$(2),$(3)) -fsanitize=fuzzer $(FUZZ_WRAP) $(FUZZ_LDFLAGS_$(5)) -o $$@ $$^
-$(4)/replay/$(5): $(call hak_objects,$(4),fuzz/$(5).c $(FUZZ_PARTS_$(5)) fuzz/replay.c) $(4)/libhakmem-prefixed.a
+	$(call hak_say,link)$(call hak_link,$(1),$(2),$(3)) -fsanitize=fuzzer \
+	    $(FUZZ_WRAP) $(FUZZ_LDFLAGS_$(5)) -o $$@ $$^
+$(4)/replay/$(5): $(call hak_objects,$(4),fuzz/$(5).c $(FUZZ_PARTS_$(5)) fuzz/replay.c) \
+    $(4)/libhakmem-prefixed.a
 	@mkdir -p $$(@D)
 	$(call hak_say,link)$(call hak_link,$(1),$(2),$(3)) $(FUZZ_WRAP) $(FUZZ_LDFLAGS_$(5)) -o $$@ $$^
 endef
@@ -46,6 +49,26 @@ $(call hak_use,$(1),$(2),$(3))
 $(foreach t,$(FUZZ_TARGETS),$(eval $(call fuzz_target_rules,$(1),$(2),$(3),$(call hak_out,$(1),$(2),$(3)),$(t))))
 endef
 $(foreach g,default small,$(foreach f,fuzz fuzz-tsan,$(call fuzz_use,$(f),$(CLANG),$(g))))
+
+# AFL++ brings its driver; its mutator is a library that afl-fuzz loads.
+# $(1) geometry, $(2) folder, $(3) target
+define fuzz_afl_rules
+$(2)/hunt/$(3): $(call hak_objects,$(2),fuzz/$(3).c $(FUZZ_PARTS_$(3))) \
+    $(2)/libhakmem-prefixed.a
+	@mkdir -p $$(@D)
+	$(call hak_say,link)$(call hak_link,afl,$(AFL_CC),$(1)) -fsanitize=fuzzer \
+	    $(FUZZ_WRAP) $(FUZZ_LDFLAGS_$(3)) -o $$@ $$^
+$(2)/replay/$(3): $(call hak_objects,$(2),fuzz/$(3).c $(FUZZ_PARTS_$(3)) fuzz/replay.c) \
+    $(2)/libhakmem-prefixed.a
+	@mkdir -p $$(@D)
+	$(call hak_say,link)$(call hak_link,afl,$(AFL_CC),$(1)) \
+	    $(FUZZ_WRAP) $(FUZZ_LDFLAGS_$(3)) -o $$@ $$^
+endef
+$(foreach g,default small,$(call hak_use,afl,$(AFL_CC),$(g))$(foreach t,$(FUZZ_TARGETS),$(eval $(call \
+    fuzz_afl_rules,$(g),$(call hak_out,afl,$(AFL_CC),$(g)),$(t)))))
+$(BUILD)/afl-mutator.so: $(call hak_objects,$(call hak_out,audit,$(CC),default),\
+    fuzz/mutator.c fuzz/mutator_afl.c $(FUZZ_LANGUAGE))
+	$(call hak_say,link)$(call hak_link,audit,$(CC),default) -shared -o $@ $^
 $(foreach g,default small,$(call fuzz_use,audit,$(CC),$(g)))
 
 .PHONY: ops fuzz-replay
@@ -55,3 +78,14 @@ $(BUILD)/ops: $(call hak_objects,$(call hak_out,audit,$(CC),default),$(FUZZ_LANG
 
 $(call hak_test_needs,unit/test_ops,$(FUZZ_LANGUAGE:.c=.o))
 $(call hak_test_needs,unit/test_shadow,$(FUZZ_LANGUAGE:.c=.o) fuzz/exec.o fuzz/exec_heap.o fuzz/exec_child.o fuzz/shadow.o)
+
+# ---- corpora ----
+
+# Every target of the hunt and a build with gcc replay the whole corpus; for scripts/tally.
+FUZZ_REPLAYS = $(foreach g,default small,$(foreach t,$(FUZZ_TARGETS),\
+    $(call hak_out,audit,$(CC),$(g))/replay/$(t) $(call hak_out,fuzz,$(CLANG),$(g))/replay/$(t)))
+.PHONY: replay repro
+replay: $(FUZZ_REPLAYS) ## run all kept inputs of all targets, without a fuzzing engine
+	@scripts/tally replay -- scripts/replay $^
+repro: ## run one input under the checks and say what it does (FILE=)
+	@scripts/repro $(FILE)

@@ -50,8 +50,22 @@ static uint64_t live, live_bytes, os_failures;
 
 #define TOO_MUCH ((size_t)1 << 40)
 
+// Every block of a run: a run that ends with a failure frees them here.
+static void *owned[64];
+
+static void own(void *p, void *instead)
+{
+    size_t i = 0;
+    while (i < 64 && owned[i] != p)
+        i++;
+    assert_in_range(i, 0, 63);
+    owned[i] = instead;
+}
+
 static void *record(void *p, size_t n)
 {
+    if (p)
+        own(NULL, p);
     before_last = last;
     last = p;
     last_bytes = n;
@@ -120,6 +134,8 @@ static void fake_free(void *p)
         before_last = NULL;
     live -= p && bug != LOSES_A_FREE;
     live_bytes -= p ? malloc_usable_size(p) : 0;
+    if (p)
+        own(p, NULL);
     free(p);
     if (bug == FREE_SETS_ERRNO)
         errno = ENOENT;
@@ -328,6 +344,10 @@ static const char *run(enum bug planted, const char *text)
     bug = NO_BUG;
     exec_free(&exec);
     ops_free(&program);
+    for (unsigned i = 0; i < 64; i++) {
+        free(owned[i]);
+        owned[i] = NULL;
+    }
     return failure;
 }
 

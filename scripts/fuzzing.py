@@ -1,0 +1,142 @@
+"""What hunt and repro share: the registry of targets, their builds, environments and seeds."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = Path(os.environ.get("BUILD") or "build")
+CLANG = os.environ.get("CLANG") or "clang-19"
+AFL_CC = os.environ.get("AFL_CC") or "afl-clang-fast"
+FINDINGS = Path("findings")
+
+ASAN = "detect_leaks=0:detect_stack_use_after_return=0:quarantine_size_mb=16:allocator_may_return_null=1"
+ENVIRONMENT = {
+    "ASAN_OPTIONS": ASAN,
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1:report_signal_unsafe=0",
+}
+AFL_ENVIRONMENT = {
+    "ASAN_OPTIONS": ASAN + ":abort_on_error=1:symbolize=0",
+    "UBSAN_OPTIONS": "halt_on_error=1:abort_on_error=1:symbolize=0",
+    "AFL_SKIP_CPUFREQ": "1",
+    "AFL_NO_AFFINITY": "1",
+    "AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES": "1",
+    "AFL_NO_UI": "1",
+}
+
+
+def die(message):
+    print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A target as built in one flavour and geometry."""
+
+    target: str
+    flavour: str
+    geometry: str
+    max_len: int
+    share: int
+    kind: str
+
+    @property
+    def name(self):
+        return f"{self.target} {self.flavour} {self.geometry}"
+
+    @property
+    def label(self):
+        return f"{self.flavour}-{self.geometry}"
+
+    def folder(self):
+        compiler = AFL_CC if self.flavour == "afl" else CLANG
+        return BUILD / f"{self.flavour}-{compiler}{'-small' if self.geometry == 'small' else ''}"
+
+    def hunter(self):
+        return self.folder() / "hunt" / self.target
+
+    def replayer(self):
+        return self.folder() / "replay" / self.target
+
+    def work(self):
+        return BUILD / "hunt" / self.target / self.label
+
+
+def registry(engine="libfuzzer"):
+    """All instances of the targets that the engine can run."""
+    instances = []
+    path = ROOT / "fuzz/registry"
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        fields = line.split("#")[0].split()
+        if not fields:
+            continue
+        if len(fields) != 7 or not (fields[4] + fields[5]).isdigit():
+            die(f"{path}:{number}: a line has seven fields, max_len and share are numbers")
+        target, flavours, geometries, engines, max_len, share, kind = fields
+        if kind not in ("ops", "bytes", "canary"):
+            die(f"{path}:{number}: unknown kind '{kind}'")
+        if engine not in engines.split(","):
+            continue
+        for flavour in ["afl"] if engine == "afl" else flavours.split(","):
+            for geometry in geometries.split(","):
+                instances.append(
+                    Instance(target, flavour, geometry, int(max_len), int(share), kind)
+                )
+    return instances
+
+
+def make(targets, jobs=1, quiet=False):
+    """Builds files; ends the program if that fails."""
+    command = ["make", f"-j{jobs}", f"BUILD={BUILD}", f"CLANG={CLANG}"] + [str(t) for t in targets]
+    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL")}
+    output = subprocess.PIPE if quiet else None
+    result = subprocess.run(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, text=True,
+                            env=environment)
+    if result.returncode != 0:
+        if quiet:
+            print(result.stdout, file=sys.stderr)
+        die(f"the build failed: {' '.join(command)}")
+
+
+def environment_of(instance):
+    environment = dict(os.environ)
+    environment.update(AFL_ENVIRONMENT if instance.flavour == "afl" else ENVIRONMENT)
+    symbolizer = shutil.which("llvm-symbolizer-19") or shutil.which("llvm-symbolizer")
+    if symbolizer:
+        environment["ASAN_SYMBOLIZER_PATH"] = symbolizer
+        environment["TSAN_OPTIONS"] = (
+            environment.get("TSAN_OPTIONS", "") + f":external_symbolizer_path={symbolizer}"
+        )
+    environment.pop("HAKMEM_OPTIONS", None)
+    return environment
+
+
+def corpus_files(target):
+    """The kept files of a target, seeds and regressions."""
+    files = []
+    for part in ("seed", "regress"):
+        folder = ROOT / "corpus" / target / part
+        if folder.is_dir():
+            files += sorted(p for p in folder.iterdir() if p.is_file() and p.name != "README.md")
+    return files
+
+
+def encode_seeds(target):
+    """Makes the folder of a target's seeds as an engine reads them: .ops files become records."""
+    folder = BUILD / "hunt" / target / "seeds"
+    shutil.rmtree(ROOT / folder, ignore_errors=True)
+    (ROOT / folder).mkdir(parents=True)
+    files = corpus_files(target)
+    for path in files:
+        if path.suffix == ".ops":
+            command = [BUILD / "ops", "records", path, folder / (path.stem + ".bin")]
+            if subprocess.run(command, cwd=ROOT).returncode != 0:
+                die(f"cannot encode {path}")
+        else:
+            shutil.copyfile(path, ROOT / folder / path.name)
+    return folder, len(files)
