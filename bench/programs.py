@@ -14,6 +14,7 @@ import tempfile
 import time
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs")
+TRACES = os.path.join(HERE, "..", "..", "corpus", "trace", "seed")
 REDIS_TESTS = "set,get,lpush,lpop,sadd,hset,zadd,mset"
 REDIS_REQUESTS = 20000
 
@@ -112,6 +113,19 @@ def run_redis(folder, library, timeout):
         return report
 
 
+def run_trace(folder, name, repeats, library, timeout):
+    """Replays a recorded program. Seconds are those of the replay, without loading the file."""
+    path = os.path.join(TRACES, name + ".hkt")
+    if not os.path.exists(path):
+        raise Missing(f"{path} does not exist")
+    report, output = launch(folder, library,
+                            [os.path.join(folder, "hakmem-trace"), "replay", "--json", "--fill",
+                             "pages", "--repeat", repeats, path], timeout)
+    replayed = json.loads(output)
+    report.update(ops=replayed["operations"], seconds=replayed["seconds"])
+    return report
+
+
 WHOLE_PROGRAMS = {"compile": run_compile, "python": run_python, "redis": run_redis}
 
 
@@ -119,6 +133,8 @@ def run_program(folder, program, arguments, library, timeout):
     """One run of a row; the report, or Failed or Missing."""
     if program in WHOLE_PROGRAMS:
         return WHOLE_PROGRAMS[program](folder, library, timeout)
+    if program == "trace":
+        return run_trace(folder, *arguments, library, timeout)
     line = [os.path.join(folder, program), f"--require={library}", *arguments]
     try:
         done = subprocess.run(line, capture_output=True, text=True, timeout=timeout,

@@ -13,6 +13,10 @@ def _row(name, program, *arguments, short=True):
 
 SHORT_FIXED = (16, 256, 1024)
 FIXED = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+# Recorded programs, in corpus/trace/seed, and how often each is replayed.
+SHORT_TRACES = ("cxx", "python", "redis")
+TRACES = {"cc": "1000", "cxx": "1000", "git": "1000", "perl": "1000", "python": "1000",
+          "redis": "1000", "sqlite": "1000", "xz": "20"}
 
 ROWS = (
     [
@@ -46,6 +50,12 @@ ROWS = (
         _row("growth by 512 B", "growth", "--append=512", "--max=256k", "--rounds=10"),
         _row("growth by half", "growth", "--half=1", "--rounds=30"),
         _row("short-lived threads", "threads", "--waves=1500"),
+    ]
+    + [
+        _row(f"trace {name}", "trace", name, repeats, short=name in SHORT_TRACES)
+        for name, repeats in TRACES.items()
+    ]
+    + [
         _row("compile C++", "compile"),
         _row("python", "python"),
         _row("redis", "redis"),

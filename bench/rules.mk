@@ -16,6 +16,11 @@ $(BENCH_OUT)/%: bench/%.c bench/bench.c bench/bench.h bench/rules.mk
 	@mkdir -p $(@D)
 	$(CC) $(BENCH_CFLAGS) -o $@ $< bench/bench.c -ldl -Wl,-z,now
 
+BENCH_PROGRAMS += $(BENCH_OUT)/hakmem-trace
+$(BENCH_OUT)/hakmem-trace: $(BUILD)/hakmem-trace
+	@mkdir -p $(@D)
+	ln -sf ../hakmem-trace $@
+
 # A library named by hand is not made here.
 BENCH_LIBRARY := $(filter $(OUT)/$(LIBRARY).so,$(lastword $(subst =, ,$(SUBJECT))))
 bench_run = bench/run --subject=$(SUBJECT) --programs=$(BENCH_OUT) $(PEERS:%=--peer=%) \
