@@ -11,7 +11,7 @@
 
 #define SLOTS 48u
 #define ALIGN_TOP_SHIFT 23
-#define LIVE_PER_THREAD_MAX (32 * MIB)
+#define LIVE_PER_THREAD_MAX LOAD_BUDGET(32 * MIB)
 
 struct member {
     struct run *run;

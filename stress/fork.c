@@ -19,10 +19,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BUSY_BLOCKS 512u
+#define BUSY_BLOCKS LOAD_BUDGET(512u)
 #define FORKER_BLOCKS 128u
 #define CHILD_BLOCKS 256u
-#define CHILD_STEPS 1500u
+#define CHILD_STEPS 400u
 #define SHARED_BLOCKS 256u
 #define DEPTH_MAX 2
 
@@ -31,6 +31,7 @@ struct common {
     pthread_mutex_t lock;
     struct block shared[SHARED_BLOCKS]; // guarded by lock: blocks on their way to another thread
     _Atomic bool stop;
+    _Atomic uint64_t slowest_ns; // of the calls of fork
 };
 
 struct member {
@@ -84,6 +85,9 @@ static void *busy_thread(void *arg)
 
     while (!atomic_load_explicit(&m->common->stop, memory_order_relaxed)) {
         churn(w, blocks, BUSY_BLOCKS, 16);
+        // Three of four rest now and then, so that the forks and the children get their share.
+        if (m->index % 4 != 0 && rng_below(&w->rng, 4) == 0)
+            nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
         for (int i = 0; i < 4; i++)
             swap_with_shared(m->common, w, &blocks[rng_below(&w->rng, BUSY_BLOCKS)]);
     }
@@ -154,6 +158,14 @@ static _Noreturn void child(struct worker *w, struct block *blocks, size_t n)
     _exit(0);
 }
 
+static void keep_slowest(struct common *common, uint64_t ns)
+{
+    uint64_t slowest = atomic_load(&common->slowest_ns);
+
+    while (ns > slowest && !atomic_compare_exchange_weak(&common->slowest_ns, &slowest, ns))
+        continue;
+}
+
 static void *forker_thread(void *arg)
 {
     struct member *m = arg;
@@ -163,11 +175,15 @@ static void *forker_thread(void *arg)
     struct block blocks[FORKER_BLOCKS] = { { 0 } };
 
     while (!load_over(r)) {
+        uint64_t start;
         pid_t pid;
 
         churn(w, blocks, FORKER_BLOCKS, rng_below(&w->rng, 200));
         worker_op(w, "fork");
+        start = load_now_ns();
         pid = fork();
+        if (pid > 0)
+            keep_slowest(common, load_now_ns() - start);
         if (pid == 0) {
             worker_op(w, NULL);
             child(w, blocks, FORKER_BLOCKS);
@@ -208,7 +224,9 @@ static void fork_load(struct run *r)
     w = worker_begin(r, "fork-main", 0xffff);
     give_all(w, common->shared, SHARED_BLOCKS);
     worker_end(w);
-    load_note(r, ", %llu forks by %u threads", (unsigned long long)atomic_load(&r->count), forkers);
+    load_note(r, ", %llu forks by %u threads, the slowest %.0f ms",
+              (unsigned long long)atomic_load(&r->count), forkers,
+              (double)atomic_load(&common->slowest_ns) / 1e6);
     pthread_mutex_destroy(&common->lock);
     free(busy);
     free(members);

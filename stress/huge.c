@@ -15,7 +15,7 @@
 #define EXCHANGE 16u
 #define SIZE_LOW (512 * KIB)
 #define SIZE_TOP (96 * MIB)
-#define LIVE_ALL_MAX (1024 * MIB)
+#define LIVE_ALL_MAX LOAD_BUDGET(1024 * MIB)
 
 struct common {
     struct run *run;

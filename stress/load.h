@@ -41,6 +41,9 @@
 #endif
 #define LOAD_SANITIZER (LOAD_TSAN || LOAD_ASAN)
 
+// An amount of live memory or of work, less where the flavour is slow or the arena small.
+#define LOAD_BUDGET(n) ((n) / (GEOMETRY_SMALL ? 16 : LOAD_SANITIZER ? 4 : 1))
+
 struct run;
 
 struct load {

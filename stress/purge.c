@@ -13,11 +13,11 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define PEAK_PER_THREAD (LOAD_SANITIZER ? 12 * MIB : 48 * MIB)
+#define PEAK_PER_THREAD LOAD_BUDGET(48 * MIB)
 #define BLOCKS_MAX (512 * KIB)
 #define WAIT_MAX_NS 4000000000u
-#define STAYS_MAX (24 * MIB)        // with no thread left
-#define STAYS_PER_BLOCKED (3 * MIB) // and for each thread that keeps its cache
+#define STAYS_MAX (4 * MIB + LOAD_BUDGET(20 * MIB)) // with no thread left
+#define STAYS_PER_BLOCKED (3 * MIB)                 // and for each thread that keeps its cache
 
 struct shape {
     const char *name;
@@ -87,12 +87,11 @@ static double wait_for_memory(struct worker *w, size_t target, size_t *rss)
 }
 
 static void one_round(struct run *r, struct worker *w, struct member *members, unsigned round,
-                      double *slowest)
+                      size_t before, double *slowest)
 {
     pthread_t *threads = load_books(r->threads, sizeof *threads);
     const struct shape *shape = &shapes[round % SHAPES];
     bool stay = round / SHAPES % 2 == 1;
-    size_t before = load_memory_bytes();
     size_t peak;
     size_t after;
     size_t target = before + STAYS_MAX + (stay ? r->threads * (size_t)STAYS_PER_BLOCKED : 0);
@@ -120,7 +119,8 @@ static void one_round(struct run *r, struct worker *w, struct member *members, u
         *slowest = ms;
     if (!LOAD_PEER && after > target)
         load_fail(w,
-                  "%s, threads %s: memory was %zu MiB, %zu at the peak, and is %zu after %.0f ms; "
+                  "%s, threads %s: memory was %zu MiB at the start, %zu at the peak, and is %zu "
+                  "after %.0f ms; "
                   "at most %zu were expected",
                   shape->name, stay ? "blocked" : "ended", before / MIB, peak / MIB, after / MIB,
                   ms, target / MIB);
@@ -141,14 +141,16 @@ static void purge(struct run *r)
     struct member *members = load_books(r->threads, sizeof *members);
     struct worker *w = worker_begin(r, "purge-main", 0xffff);
     double slowest = 0;
+    size_t before;
     unsigned round = 0;
 
     for (unsigned i = 0; i < r->threads; i++)
         members[i].blocks = load_books(BLOCKS_MAX, sizeof *members[i].blocks);
+    before = load_memory_bytes();
     // Each shape once with threads that end and once with threads that stay, however short the
     // time.
     for (; round < 2 * SHAPES || !load_over(r); round++)
-        one_round(r, w, members, round, &slowest);
+        one_round(r, w, members, round, before, &slowest);
     load_note(r, "; %u rounds, slowest %.0f ms", round, slowest);
     for (unsigned i = 0; i < r->threads; i++)
         free(members[i].blocks);

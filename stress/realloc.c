@@ -13,8 +13,8 @@
 
 #define SLOTS 64u
 #define EXCHANGE 64u
-#define SIZE_TOP (12 * MIB)
-#define LIVE_PER_THREAD_MAX (24 * MIB)
+#define SIZE_TOP LOAD_BUDGET(12 * MIB)
+#define LIVE_PER_THREAD_MAX LOAD_BUDGET(24 * MIB)
 
 struct common {
     struct run *run;

@@ -11,7 +11,7 @@
 
 #include <stdlib.h>
 
-#define SHARE_BYTES (16 * MIB)
+#define SHARE_BYTES LOAD_BUDGET(16 * MIB)
 #define BLOCKS_MAX (128 * KIB)
 #define WARM_CYCLES 18u // each size once
 
@@ -41,7 +41,7 @@ static void fill(struct member *m, struct worker *w, size_t size)
 {
     size_t n = SHARE_BYTES / size;
 
-    m->n = n < 4 ? 4 : n > BLOCKS_MAX ? BLOCKS_MAX : n;
+    m->n = n < 2 ? 2 : n > BLOCKS_MAX ? BLOCKS_MAX : n;
     for (size_t i = 0; i < m->n; i++)
         block_take(w, &m->blocks[i], size);
 }
