@@ -9,10 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "edit.h"
 #include "info.h"
-#include "replay.h"
+#include "replay_plan.h"
 #include "trace_file.h"
 
 enum { OK = 0, REFUSED = 1, USAGE = 2 };
@@ -65,9 +66,13 @@ struct arguments {
     struct cut_options cut;
     struct trim_options trim;
     struct replay_options replay;
+    char *program;
     int files_count;
     char **files;
 };
+
+// The command by which `replay` starts itself anew.
+static const char carry_out_name[] = "carry-out-plan";
 
 // ---- usage ----
 
@@ -324,23 +329,48 @@ static int command_merge(const struct arguments *a)
     return status;
 }
 
+// Makes the plan and becomes a new process, which carries it out with an untouched allocator.
 static int command_replay(const struct arguments *a)
 {
     struct trace trace;
-    struct replay_result result;
     struct ops_error error;
-    const char *path = a->files[0];
+    char number[16];
+    char *path = a->files[0];
     if (load(&trace, a, path) != OK)
         return REFUSED;
-    bool ok = trace_replay(&trace, &a->replay, &result, &error);
+    int fd = replay_plan_make(&trace, &a->replay, &error);
     trace_free(&trace);
-    if (!ok) {
+    if (fd < 0)
+        return refuse(path, &error, false);
+    snprintf(number, sizeof number, "%d", fd);
+    char *arguments[] = {
+        a->program, (char *)carry_out_name, number, (char *)(a->json ? "json" : "text"), path, NULL,
+    };
+    execv("/proc/self/exe", arguments);
+    fprintf(stderr, "hakmem-trace: cannot start anew: %s\n", strerror(errno));
+    return REFUSED;
+}
+
+// The process that command_replay becomes.
+static int carry_out(int argc, char **argv)
+{
+    struct replay_result result;
+    struct ops_error error;
+    uint64_t fd;
+    if (argc != 5 || !parse_number(argv[2], INT32_MAX, &fd))
+        return wrong_usage("is for hakmem-trace itself:", argv[1]);
+    bool json = strcmp(argv[3], "json") == 0;
+    const char *path = argv[4];
+    const struct replay_plan *plan = replay_plan_map((int)fd, &error);
+    if (!plan)
+        return refuse(path, &error, false);
+    if (!replay_run(plan, &result, &error)) {
         fprintf(stderr, "%s: operation %zu: %s\n", path, error.where, error.reason);
         return REFUSED;
     }
     const char *format = "%s: %" PRIu64 " operations, %.6f s, %.2f M operations/s, peak %" PRIu64
                          " KiB (%" PRIu64 " KiB before)\n";
-    if (a->json)
+    if (json)
         format = "{\"file\": \"%s\", \"operations\": %" PRIu64 ", \"seconds\": %.6f, "
                  "\"million_operations_per_second\": %.2f, \"rss_peak_kib\": %" PRIu64
                  ", \"rss_before_kib\": %" PRIu64 "}\n";
@@ -399,6 +429,8 @@ int main(int argc, char **argv)
         .replay = { .fill = FILL_PAGES, .repeats = 1 },
     };
     int option;
+    if (argc > 1 && strcmp(argv[1], carry_out_name) == 0)
+        return carry_out(argc, argv);
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
         if (option == OPTION_HELP) {
             fputs(usage, stdout);
@@ -411,6 +443,7 @@ int main(int argc, char **argv)
     }
     if (optind == argc)
         return wrong_usage("no command", "");
+    a.program = argv[0];
     a.files = argv + optind + 1;
     a.files_count = argc - optind - 1;
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {

@@ -1,16 +1,13 @@
 // replay.c: carries out the operations of a trace.
 //
-//   plan (made before the clock starts, in mappings, so that malloc sees the trace only)
-//     place[i]  where the block of operation i is kept      turn[i]  its number on that place
-//   places[p]   block, size, pattern; `done` counts the operations finished on it
+//   plan      the steps, see replay_plan.h; read only
+//   place[p]  the block there; `done` counts the steps finished on it
 //
-// In one thread the places are the slots of the trace. With real threads a slot that is reused at
-// once would tie threads together that have nothing to do with each other, so places are taken
-// from a queue of each allocating thread, the longest unused first.
+// Everything here lies in mappings, so that malloc sees the trace only.
 //
 // Threads: each life of a thread (up to its EXIT) is an operating-system thread; the last act of a
-// life is to begin the next one of its number. An operation waits until places[p].done is its turn;
-// as all waits point to earlier operations of one order, the earliest unfinished one never waits.
+// life is to begin the next one of its number. A step waits until places[p].done is its turn; as
+// all waits point to earlier steps of one order, the earliest unfinished one never waits.
 //
 // Failure: the first finding is kept, everybody stops, the result is the finding.
 #define _GNU_SOURCE
@@ -29,10 +26,10 @@
 #include <unistd.h>
 
 #include "replay_block.h"
+#include "replay_plan.h"
 
 #define STACK_BYTES ((size_t)256 << 10)
 #define THREADS_AT_ONCE_MAX 4096
-#define PLACES_AHEAD 256 // unused places that a thread keeps before it takes one again
 #define SPINS_MAX 64
 
 struct place {
@@ -40,42 +37,21 @@ struct place {
     uint32_t done;
 };
 
-// One life of a thread: the operations `first`, next[first], and so on to its EXIT.
+// One life of a thread: the steps `first`, its `next`, and so on to its EXIT.
 struct life {
     struct replay *replay;
     uint32_t first;
 };
 
 struct replay {
-    const struct trace *trace;
-    const struct replay_options *options;
+    const struct replay_plan *plan;
     struct place *places;
-    size_t places_count;
-    uint32_t *place; // by operation
-    uint32_t *turn;  // by operation
-    uint32_t *next;  // by operation: the next one of the same thread, or NEVER
-    uint32_t *first; // by thread
     pthread_mutex_t lock;
     pthread_cond_t changed;
     uint32_t threads_left; // guarded by lock
     bool failed;           // atomic; error is guarded by lock
     struct ops_error *error;
 };
-
-// ---- tables ----
-
-static void *map(size_t bytes)
-{
-    void *p = mmap(NULL, bytes + 1, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
-}
-
-static void unmap(void *p, size_t bytes)
-{
-    if (p)
-        munmap(p, bytes + 1);
-}
 
 __attribute__((format(printf, 3, 4))) static bool fail(struct replay *r, size_t index,
                                                        const char *format, ...)
@@ -94,128 +70,36 @@ __attribute__((format(printf, 3, 4))) static bool fail(struct replay *r, size_t 
     return false;
 }
 
-// Places of one thread that wait to be used again: a chain through `link`.
-struct queue {
-    uint32_t head;
-    uint32_t tail;
-    uint32_t count;
-};
-
-static uint32_t take_place(struct replay *r, struct queue *queue, const uint32_t *link)
-{
-    if (queue->count <= PLACES_AHEAD)
-        return (uint32_t)r->places_count++;
-    uint32_t place = queue->head;
-    queue->head = link[place];
-    queue->count--;
-    return place;
-}
-
-static void give_place(struct queue *queue, uint32_t *link, uint32_t place)
-{
-    if (queue->count++ == 0)
-        queue->head = place;
-    else
-        link[queue->tail] = place;
-    queue->tail = place;
-}
-
-// Chooses the place of each block and numbers the operations on each place.
-static bool plan_places(struct replay *r)
-{
-    const struct trace *trace = r->trace;
-    size_t blocks = trace->blocks.count;
-    size_t queue_bytes = trace->ops.header.threads * sizeof(struct queue);
-    uint32_t *of_block = map(blocks * sizeof *of_block);
-    uint32_t *link = map(blocks * sizeof *link);
-    uint32_t *turns = map(blocks * sizeof *turns);
-    struct queue *queues = map(queue_bytes);
-    bool ok = of_block && link && turns && queues;
-    for (uint32_t i = 0; ok && i < trace->ops.count; i++) {
-        const struct op *op = &trace->ops.list[i];
-        uint32_t b = trace->blocks.of_op[i];
-        if (b == NO_BLOCK)
-            continue;
-        const struct block *block = &trace->blocks.list[b];
-        if (block->born == i && r->options->real_threads) {
-            of_block[b] = take_place(r, &queues[block->thread], link);
-        } else if (block->born == i) {
-            of_block[b] = op->slot;
-            r->places_count = op->slot >= r->places_count ? op->slot + 1 : r->places_count;
-        }
-        r->place[i] = of_block[b];
-        r->turn[i] = turns[of_block[b]]++;
-        if (block->died == i)
-            give_place(&queues[block->thread], link, of_block[b]);
-    }
-    unmap(of_block, blocks * sizeof *of_block);
-    unmap(link, blocks * sizeof *link);
-    unmap(turns, blocks * sizeof *turns);
-    unmap(queues, queue_bytes);
-    return ok;
-}
-
-static bool plan(struct replay *r)
-{
-    size_t ops = r->trace->ops.count;
-    uint32_t threads = r->trace->ops.header.threads;
-    r->place = map(ops * sizeof *r->place);
-    r->turn = map(ops * sizeof *r->turn);
-    r->next = map(ops * sizeof *r->next);
-    r->first = map(threads * sizeof *r->first);
-    if (!r->place || !r->turn || !r->next || !r->first || !plan_places(r))
-        return fail(r, 0, "out of memory for the plan");
-    for (uint32_t t = 0; t < threads; t++)
-        r->first[t] = NEVER;
-    for (uint32_t i = (uint32_t)ops; i-- > 0;) {
-        r->next[i] = r->first[r->trace->ops.list[i].thread];
-        r->first[r->trace->ops.list[i].thread] = i;
-    }
-    r->places = map(r->places_count * sizeof *r->places);
-    return r->places || fail(r, 0, "out of memory for the plan");
-}
-
-static void drop_plan(struct replay *r)
-{
-    size_t ops = r->trace->ops.count;
-    unmap(r->place, ops * sizeof *r->place);
-    unmap(r->turn, ops * sizeof *r->turn);
-    unmap(r->next, ops * sizeof *r->next);
-    unmap(r->first, r->trace->ops.header.threads * sizeof *r->first);
-    unmap(r->places, r->places_count * sizeof *r->places);
-}
-
 // ---- operations ----
 
 static bool carry_out(struct replay *r, uint32_t i)
 {
-    const struct op *op = &r->trace->ops.list[i];
+    const struct replay_step *step = &r->plan->steps[i];
     char reason[sizeof r->error->reason];
-    if (r->trace->blocks.of_op[i] == NO_BLOCK) {
-        if (op->kind == OP_TRIM)
-            malloc_trim(op->size);
+    if (step->place == NO_BLOCK) {
+        if (step->op.kind == OP_TRIM)
+            malloc_trim(step->op.size);
         return true;
     }
-    struct place *place = &r->places[r->place[i]];
-    if (!replay_block_op(&place->block, op, i, r->options->fill, reason, sizeof reason))
+    struct replay_block *block = &r->places[step->place].block;
+    if (!replay_block_op(block, &step->op, i, r->plan->options.fill, reason, sizeof reason))
         return fail(r, i, "%s", reason);
     return true;
 }
 
 static void run_in_one_thread(struct replay *r)
 {
-    size_t ops = r->trace->ops.count;
-    for (uint32_t i = 0; i < ops; i++)
+    for (uint32_t i = 0; i < r->plan->steps_count; i++)
         if (!carry_out(r, i))
             return;
 }
 
 // ---- real threads ----
 
-static void wait_for_turn(struct replay *r, uint32_t i)
+static void wait_for_turn(struct replay *r, const struct replay_step *step)
 {
-    const struct place *place = &r->places[r->place[i]];
-    for (unsigned spins = 0; __atomic_load_n(&place->done, __ATOMIC_ACQUIRE) != r->turn[i];) {
+    const struct place *place = &r->places[step->place];
+    for (unsigned spins = 0; __atomic_load_n(&place->done, __ATOMIC_ACQUIRE) != step->turn;) {
         if (__atomic_load_n(&r->failed, __ATOMIC_RELAXED))
             return;
         if (++spins > SPINS_MAX)
@@ -250,15 +134,15 @@ static void *live(void *argument)
     uint32_t i = life.first;
     bool exits = false;
     while (i != NEVER && !exits && !__atomic_load_n(&r->failed, __ATOMIC_RELAXED)) {
-        bool names_block = r->trace->blocks.of_op[i] != NO_BLOCK;
-        if (names_block)
-            wait_for_turn(r, i);
+        const struct replay_step *step = &r->plan->steps[i];
+        if (step->place != NO_BLOCK)
+            wait_for_turn(r, step);
         if (__atomic_load_n(&r->failed, __ATOMIC_RELAXED) || !carry_out(r, i))
             break;
-        if (names_block)
-            __atomic_store_n(&r->places[r->place[i]].done, r->turn[i] + 1, __ATOMIC_RELEASE);
-        exits = r->trace->ops.list[i].kind == OP_EXIT;
-        i = r->next[i];
+        if (step->place != NO_BLOCK)
+            __atomic_store_n(&r->places[step->place].done, step->turn + 1, __ATOMIC_RELEASE);
+        exits = step->op.kind == OP_EXIT;
+        i = step->next;
     }
     if (exits && i != NEVER)
         begin_life(r, i);
@@ -285,7 +169,7 @@ static bool begin_life(struct replay *r, uint32_t first)
     if (error) {
         munmap(life, sizeof *life);
         leave(r);
-        return fail(r, first, "cannot start thread %u: %s", r->trace->ops.list[first].thread,
+        return fail(r, first, "cannot start thread %u: %s", r->plan->steps[first].op.thread,
                     strerrordesc_np(error));
     }
     return true;
@@ -293,10 +177,10 @@ static bool begin_life(struct replay *r, uint32_t first)
 
 static void run_in_threads(struct replay *r)
 {
-    uint32_t threads = r->trace->ops.header.threads;
+    const uint32_t *first = replay_plan_first(r->plan);
     join(r); // our own share: the replay does not end before all threads have begun
-    for (uint32_t t = 0; t < threads; t++)
-        if (r->first[t] != NEVER && !begin_life(r, r->first[t]))
+    for (uint32_t t = 0; t < r->plan->threads_count; t++)
+        if (first[t] != NEVER && !begin_life(r, first[t]))
             break;
     pthread_mutex_lock(&r->lock);
     r->threads_left--;
@@ -341,43 +225,65 @@ static bool forget_peak(void)
 
 static void free_rest(struct replay *r)
 {
-    for (size_t p = 0; p < r->places_count; p++) {
+    for (size_t p = 0; p < r->plan->places_count; p++) {
         free(r->places[p].block.p);
         r->places[p] = (struct place){ 0 };
     }
 }
 
-bool trace_replay(const struct trace *trace, const struct replay_options *options,
-                  struct replay_result *result, struct ops_error *error)
+static void measure(struct replay *r, struct replay_result *result)
+{
+    if (!forget_peak()) {
+        fail(r, 0, "cannot reset the peak of resident memory: %s", strerrordesc_np(errno));
+        return;
+    }
+    result->rss_before_kib = status_kib("VmRSS:");
+    for (unsigned i = 0; i < r->plan->options.repeats && !r->failed; i++) {
+        double begun = now_seconds();
+        if (r->plan->options.real_threads)
+            run_in_threads(r);
+        else
+            run_in_one_thread(r);
+        result->seconds += now_seconds() - begun;
+        result->ops += r->plan->steps_count;
+        result->rss_peak_kib = status_kib("VmHWM:");
+        if (!r->failed)
+            free_rest(r);
+    }
+}
+
+bool replay_run(const struct replay_plan *plan, struct replay_result *result,
+                struct ops_error *error)
 {
     struct replay r = {
-        .trace = trace,
-        .options = options,
+        .plan = plan,
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .changed = PTHREAD_COND_INITIALIZER,
         .error = error,
     };
+    // One more: a trace without blocks is not out of memory.
+    size_t bytes = ((size_t)plan->places_count + 1) * sizeof *r.places;
     *result = (struct replay_result){ 0 };
-    if (options->real_threads && trace->ops.header.threads > THREADS_AT_ONCE_MAX)
-        fail(&r, 0, "%u threads at a time, more than %d", trace->ops.header.threads,
-             THREADS_AT_ONCE_MAX);
-    if (!r.failed && plan(&r)) {
-        if (!forget_peak())
-            fail(&r, 0, "cannot reset the peak of resident memory: %s", strerror(errno));
-        result->rss_before_kib = status_kib("VmRSS:");
-    }
-    for (unsigned i = 0; i < options->repeats && !r.failed; i++) {
-        double begun = now_seconds();
-        if (options->real_threads)
-            run_in_threads(&r);
-        else
-            run_in_one_thread(&r);
-        result->seconds += now_seconds() - begun;
-        result->ops += trace->ops.count;
-        result->rss_peak_kib = status_kib("VmHWM:");
-        if (!r.failed)
-            free_rest(&r);
-    }
-    drop_plan(&r);
+    if (plan->options.real_threads && plan->threads_count > THREADS_AT_ONCE_MAX)
+        return fail(&r, 0, "%u threads at a time, more than %d", plan->threads_count,
+                    THREADS_AT_ONCE_MAX);
+    r.places = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
+                    -1, 0);
+    if (r.places == MAP_FAILED)
+        return fail(&r, 0, "out of memory for the places of blocks");
+    measure(&r, result);
+    munmap(r.places, bytes);
     return !r.failed;
+}
+
+bool trace_replay(const struct trace *trace, const struct replay_options *options,
+                  struct replay_result *result, struct ops_error *error)
+{
+    int fd = replay_plan_make(trace, options, error);
+    const struct replay_plan *plan = fd < 0 ? NULL : replay_plan_map(fd, error);
+    if (!plan)
+        return false;
+    bool ok = replay_run(plan, result, error);
+    replay_plan_unmap(plan);
+    return ok;
 }

@@ -30,7 +30,11 @@ struct replay_result {
 };
 
 // False: `error` says which operation (`where`) found what. With real threads an operation waits
-// until all that the trace has earlier on the same block are done, and nothing else.
+// until all that the trace has earlier on the same block are done, and for nothing else.
+struct replay_plan;
+bool replay_run(const struct replay_plan *plan, struct replay_result *result,
+                struct ops_error *error);
+// The same in one go, in this process.
 bool trace_replay(const struct trace *trace, const struct replay_options *options,
                   struct replay_result *result, struct ops_error *error);
 

@@ -10,7 +10,7 @@ RECORDER_SOURCES := $(addprefix trace/,interpose.c interpose_cxx.c recorder.c)
 # What reads, edits and replays traces: everything but the command itself. For tests and fuzz
 # targets: add $(call trace_objects,OUT) to what they link.
 TRACE_SOURCES := $(addprefix trace/,blocks.c edit.c info.c recording.c replay.c replay_block.c \
-    slot_map.c trace_file.c) $(addprefix fuzz/,ops.c ops_decode.c ops_text.c)
+    replay_plan.c slot_map.c trace_file.c) $(addprefix fuzz/,ops.c ops_decode.c ops_text.c)
 trace_say = $(if $(V),,@echo '  $(1) $(2)' && )
 trace_objects = $(call hak_objects,$(1),$(TRACE_SOURCES))
 
