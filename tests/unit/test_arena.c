@@ -22,6 +22,15 @@ static bool readable(const void *p)
     return read(probe[0], &byte, 1) == 1;
 }
 
+// No access, but reserved: nothing else can come to lie there.
+static bool is_guard(const char *p)
+{
+    unsigned char resident;
+    size_t page = os_page_size();
+    char *at = (char *)((uintptr_t)p & ~(page - 1));
+    return !readable(p) && mincore(at, page, &resident) == 0;
+}
+
 static void check_arena(void)
 {
     const struct arena *a = &hak_arena;
@@ -41,13 +50,14 @@ static void check_arena(void)
     for (size_t unit = 0; unit < units; unit += units / 64 + 1)
         assert_int_equal(hak_tag_of(hak_unit_base((uint32_t)unit)), TAG_NONE);
     assert_int_equal(hak_tag_of(a->base + a->bytes - 1), TAG_NONE);
-    assert_false(readable((char *)a->tags - 1));
-    assert_false(readable((char *)a->masks - 1));
-    assert_false(readable(a->records - 1));
+    assert_true(is_guard((char *)a->tags - 1));
+    assert_true(is_guard((char *)a->masks - 1));
+    assert_true(is_guard(a->records - 1));
     assert_false(readable(a->records));
-    assert_false(readable((char *)a->stamps - 1));
-    assert_false(readable(a->meta - 1));
+    assert_true(is_guard((char *)a->stamps - 1));
+    assert_true(is_guard(a->meta - 1));
     assert_false(readable(a->meta));
+    assert_true(is_guard(a->meta + a->meta_bytes));
     assert_false(readable(a->base));
     assert_true(readable(&a->masks[a->superslabs - 1]));
     assert_true(readable(&a->free_hints[(a->superslabs - 1) / 64]));

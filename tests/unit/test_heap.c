@@ -230,6 +230,26 @@ static void test_remote_first(void **state)
     check_audit();
 }
 
+// An empty slab of which a notification is on its way stays until the drain meets it.
+static void test_release_waits(void **state)
+{
+    (void)state;
+    struct heap *h = heaps[2];
+    unsigned class_index = hak_class_of(CLASS_SIZE_MAX); // none is kept for the next refill
+    hak_heap_flush_all(h);
+    allocate(h, class_index, 1);
+    char *p = live[0].p;
+    hak_remote_notify(hak_slab_of_unit(hak_unit_of(p))); // for nothing, which is legal
+    release(h, 0, true);
+    while (live_count != 0)
+        release(h, 0, true);
+    assert_int_equal(hak_tag_of(p), class_index);
+    check_audit();
+    assert_int_equal(hak_heap_drain(h), 0);
+    assert_int_equal(hak_tag_of(p), TAG_NONE);
+    check_audit();
+}
+
 // ---- mistakes of the user ----
 
 struct mistake {
@@ -286,9 +306,8 @@ static void test_mistakes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random),
-        cmocka_unit_test(test_flush_oldest),
-        cmocka_unit_test(test_remote_first),
+        cmocka_unit_test(test_random),       cmocka_unit_test(test_flush_oldest),
+        cmocka_unit_test(test_remote_first), cmocka_unit_test(test_release_waits),
         cmocka_unit_test(test_mistakes),
     };
     return cmocka_run_group_tests(tests, start, NULL);

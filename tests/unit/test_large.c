@@ -180,6 +180,7 @@ static void test_resize(void **state)
         bytes[i] = n;
         fill(block[i], n, i);
         assert_int_equal(own_load(&record(block[i])->bytes), hak_large_usable(n));
+        assert_int_equal(own_load(&record(block[i])->units), round_up(n, UNIT_SIZE) / UNIT_SIZE);
     }
     assert_true(resized > 100 && refused > 100);
     for (unsigned i = 0; i < BLOCKS; i++)

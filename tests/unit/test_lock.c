@@ -63,6 +63,32 @@ static void test_sleepers(void **state)
     assert_int_equal(counter, THREADS * 10);
 }
 
+// A waiter gives up its processor: while the holder sleeps it uses next to none.
+static void *wait_for_lock(void *argument)
+{
+    struct rusage usage;
+    (void)argument;
+    lock_acquire(&lock);
+    lock_release(&lock);
+    getrusage(RUSAGE_THREAD, &usage);
+    long used_us = usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
+    return (void *)(intptr_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec > 0 ? 1000000
+                                                                                : used_us);
+}
+
+static void test_waiter_sleeps(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    void *used_us = NULL;
+    lock_acquire(&lock);
+    assert_int_equal(pthread_create(&thread, NULL, wait_for_lock, NULL), 0);
+    nanosleep(&(struct timespec){ .tv_nsec = 300000000 }, NULL);
+    lock_release(&lock);
+    assert_int_equal(pthread_join(thread, &used_us), 0);
+    assert_true((intptr_t)used_us < 100000);
+}
+
 static void test_errno(void **state)
 {
     (void)state;
@@ -115,9 +141,8 @@ static void test_ranks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_contended),
-        cmocka_unit_test(test_sleepers),
-        cmocka_unit_test(test_errno),
+        cmocka_unit_test(test_contended),     cmocka_unit_test(test_sleepers),
+        cmocka_unit_test(test_waiter_sleeps), cmocka_unit_test(test_errno),
         cmocka_unit_test(test_ranks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
