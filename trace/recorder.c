@@ -31,6 +31,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -101,7 +102,10 @@ static void stop(const char *what, int error)
 // Makes room for `bytes` at `offset` of the file and maps it. NULL: recording was stopped.
 static void *map_part(int fd, uint64_t offset, size_t bytes)
 {
-    int error = posix_fallocate(fd, (off_t)offset, (off_t)bytes);
+    // Beyond the limit a signal would come instead of an error.
+    struct rlimit limit;
+    bool allowed = getrlimit(RLIMIT_FSIZE, &limit) == 0 && offset + bytes <= limit.rlim_cur;
+    int error = allowed ? posix_fallocate(fd, (off_t)offset, (off_t)bytes) : EFBIG;
     if (error) {
         stop("no space for", error);
         return NULL;
@@ -213,10 +217,12 @@ static bool move_window(void)
 
 // ---- records ----
 
-// Adds one record; the lock is held.
+// Adds one record, unless an earlier one could not be written; the lock is held.
 static void append(const uint8_t *record, const uint8_t *end)
 {
     size_t bytes = (size_t)(end - record);
+    if (recorder->phase != PHASE_RECORDING)
+        return;
     if (recorder->window_used + bytes > recorder->window_bytes && !move_window())
         return;
     memcpy(recorder->window + recorder->window_used, record, bytes);

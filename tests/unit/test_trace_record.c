@@ -178,6 +178,14 @@ static void scenario_cxx(void)
         delete (new (MARKED + 9));
 }
 
+static void scenario_full(void)
+{
+    struct rlimit limit = { 100000, 100000 };
+    if (setrlimit(RLIMIT_FSIZE, &limit) != 0 || !freopen("/dev/null", "w", stderr))
+        _exit(1);
+    marked(10, 50000);
+}
+
 static const struct scenario {
     const char *name;
     void (*run)(void);
@@ -185,7 +193,7 @@ static const struct scenario {
     { "threads", scenario_threads }, { "fork", scenario_fork },
     { "leaf", scenario_leaf },       { "exec", scenario_exec },
     { "killed", scenario_killed },   { "descriptors", scenario_descriptors },
-    { "cxx", scenario_cxx },
+    { "full", scenario_full },       { "cxx", scenario_cxx },
 };
 
 // ---- recording ----
@@ -402,6 +410,18 @@ static void closed_descriptors_and_other_folders_do_no_harm(void **state)
     release(r);
 }
 
+static void a_full_disk_stops_the_recording_only(void **state)
+{
+    (void)state;
+    struct recordings *r = record("full");
+    assert_int_equal(r->status, 0);
+    assert_int_equal(r->count, 1);
+    assert_false(closed(&r->traces[0]));
+    assert_in_range(count_marked(&r->traces[0], 10), 1000, 49999);
+    expect_sound(&r->traces[0]);
+    release(r);
+}
+
 static void operators_of_a_plugin_are_recorded_once(void **state)
 {
     (void)state;
@@ -426,6 +446,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(exec_begins_a_new_file),
         cmocka_unit_test(nothing_is_lost_when_the_program_is_killed),
         cmocka_unit_test(closed_descriptors_and_other_folders_do_no_harm),
+        cmocka_unit_test(a_full_disk_stops_the_recording_only),
         cmocka_unit_test(operators_of_a_plugin_are_recorded_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
