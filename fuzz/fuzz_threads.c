@@ -80,12 +80,15 @@ static void wait_at_barrier(void)
     pthread_mutex_unlock(&meeting.lock);
 }
 
+// Stays until all are through: a thread that ends gives its heap back, and no audit may run then.
 static void leave(void)
 {
     pthread_mutex_lock(&meeting.lock);
     meeting.running--;
     open_barrier();
     pthread_cond_broadcast(&meeting.changed);
+    while (meeting.running)
+        pthread_cond_wait(&meeting.changed, &meeting.lock);
     pthread_mutex_unlock(&meeting.lock);
 }
 

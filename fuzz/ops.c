@@ -210,6 +210,11 @@ size_t ops_encode(const struct ops *program, enum ops_form form, uint8_t *out, s
     if (length <= capacity)
         memcpy(out, piece, length);
     int previous = -1;
+    if (form == OPS_RECORDS && header.threads > OPS_RECORD_THREADS) {
+        ops_refuse(error, false, 0, "%u threads do not fit in records: use a trace",
+                   header.threads);
+        return 0;
+    }
     for (size_t i = 0; i < program->count; i++) {
         const struct op *op = &program->list[i];
         size_t bytes = OPS_RECORD_BYTES;

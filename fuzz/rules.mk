@@ -46,7 +46,8 @@ endef
 # $(1) flavour, $(2) compiler, $(3) geometry
 define fuzz_use
 $(call hak_use,$(1),$(2),$(3))
-$(foreach t,$(FUZZ_TARGETS),$(eval $(call fuzz_target_rules,$(1),$(2),$(3),$(call hak_out,$(1),$(2),$(3)),$(t))))
+$(foreach t,$(FUZZ_TARGETS),$(eval $(call \
+    fuzz_target_rules,$(1),$(2),$(3),$(call hak_out,$(1),$(2),$(3)),$(t))))
 endef
 $(foreach g,default small,$(foreach f,fuzz fuzz-tsan,$(call fuzz_use,$(f),$(CLANG),$(g))))
 
@@ -64,7 +65,8 @@ $(2)/replay/$(3): $(call hak_objects,$(2),fuzz/$(3).c $(FUZZ_PARTS_$(3)) fuzz/re
 	$(call hak_say,link)$(call hak_link,afl,$(AFL_CC),$(1)) \
 	    $(FUZZ_WRAP) $(FUZZ_LDFLAGS_$(3)) -o $$@ $$^
 endef
-$(foreach g,default small,$(call hak_use,afl,$(AFL_CC),$(g))$(foreach t,$(FUZZ_TARGETS),$(eval $(call \
+$(foreach g,default small,$(call hak_use,afl,$(AFL_CC),$(g)) \
+    $(foreach t,$(FUZZ_TARGETS),$(eval $(call \
     fuzz_afl_rules,$(g),$(call hak_out,afl,$(AFL_CC),$(g)),$(t)))))
 $(BUILD)/afl-mutator.so: $(call hak_objects,$(call hak_out,audit,$(CC),default),\
     fuzz/mutator.c fuzz/mutator_afl.c $(FUZZ_LANGUAGE))
@@ -73,11 +75,13 @@ $(foreach g,default small,$(call fuzz_use,audit,$(CC),$(g)))
 
 .PHONY: ops fuzz-replay
 ops: $(BUILD)/ops ## the converter of operation files: text, records, traces
-$(BUILD)/ops: $(call hak_objects,$(call hak_out,audit,$(CC),default),$(FUZZ_LANGUAGE) fuzz/ops_tool.c)
+$(BUILD)/ops: $(call hak_objects,$(call hak_out,audit,$(CC),default),\
+    $(FUZZ_LANGUAGE) fuzz/ops_tool.c)
 	$(call hak_say,link)$(call hak_link,audit,$(CC),default) -o $@ $^
 
 $(call hak_test_needs,unit/test_ops,$(FUZZ_LANGUAGE:.c=.o))
-$(call hak_test_needs,unit/test_shadow,$(FUZZ_LANGUAGE:.c=.o) fuzz/exec.o fuzz/exec_heap.o fuzz/exec_child.o fuzz/shadow.o)
+$(call hak_test_needs,unit/test_shadow,$(FUZZ_LANGUAGE:.c=.o) fuzz/exec.o fuzz/exec_heap.o \
+    fuzz/exec_child.o fuzz/shadow.o)
 
 # ---- corpora ----
 

@@ -13,7 +13,8 @@ CLANG = os.environ.get("CLANG") or "clang-19"
 AFL_CC = os.environ.get("AFL_CC") or "afl-clang-fast"
 FINDINGS = Path("findings")
 
-ASAN = "detect_leaks=0:detect_stack_use_after_return=0:quarantine_size_mb=16:allocator_may_return_null=1"
+ASAN = ("detect_leaks=0:detect_stack_use_after_return=0:quarantine_size_mb=16"
+        ":allocator_may_return_null=1")
 ENVIRONMENT = {
     "ASAN_OPTIONS": ASAN,
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",

@@ -138,14 +138,23 @@ static void test_trace_holds_any_number(void **state)
     struct ops program = { 0 }, back = { 0 };
     struct ops_error error;
     ops_clear(&program);
+    program.header.threads = 257;
+    assert_int_equal(ops_encode(&program, OPS_RECORDS, data, sizeof data, &error), 0);
+    assert_string_equal(error.reason, "257 threads do not fit in records: use a trace");
+    ops_clear(&program);
     ops_push(&program, (struct op){ .kind = OP_CALLOC,
-                                    .thread = 65534,
+                                    .thread = 6,
                                     .slot = UINT32_MAX - 1,
                                     .size = 0x0123456789abcdef,
                                     .arg = UINT64_MAX });
     assert_int_equal(ops_encode(&program, OPS_RECORDS, data, sizeof data, &error), 0);
     assert_string_equal(error.reason, "operation 0 does not fit in a record: use a trace");
     size_t bytes = ops_encode(&program, OPS_TRACE, data, sizeof data, &error);
+    assert_true(ops_decode(&back, data, bytes, &error));
+    assert_same(&program, &back);
+    program.header.threads = OPS_THREADS_MAX;
+    program.list[0].thread = OPS_THREADS_MAX - 1;
+    bytes = ops_encode(&program, OPS_TRACE, data, sizeof data, &error);
     assert_true(ops_decode(&back, data, bytes, &error));
     assert_same(&program, &back);
     ops_free(&program);
