@@ -81,10 +81,11 @@ static void test_begin_end(void **state)
             hak_slab_end(s);
             assert_int_equal(own_load(&s->state), SLAB_NONE);
             assert_false(hak_slab_ok(s));
-            for (uint32_t i = 0; i < SUPERSLAB_UNITS; i++) {
+            for (uint32_t i = 0; i < SUPERSLAB_UNITS; i++)
                 assert_int_equal(hak_tag_of(hak_unit_base(i)), TAG_NONE);
-                assert_int_equal(own_load(&hak_slab_at(i)->back), 0);
-            }
+            for (uint32_t i = 0; i < units; i++) // what was there can still be told
+                assert_ptr_equal(hak_slab_of_unit(unit + i), s);
+            assert_int_equal(own_load(&s->class_index), c);
         }
     }
 }
