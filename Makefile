@@ -8,6 +8,7 @@
 #   LTO=1              link-time optimisation of release builds
 #   EXTRA_CFLAGS=      added to every compilation
 #   V=1                show the commands
+#   TESTS="heap lock"  only the unit and API tests test_heap, test_lock, so_heap, so_lock
 #
 # One combination of the three is an *instance*; its objects and libraries lie in
 #   $(call hak_out,flavour,compiler,geometry)  =  $(BUILD)/<flavour>-<compiler>[-small]
@@ -205,8 +206,9 @@ test_programs = $(foreach g,$(TEST_GEOMETRIES),$(patsubst %.c,$(call \
     hak_out,$(TEST_FLAVOUR),$(CC),$(g))/%,$(wildcard tests/$(1)/test_*.c)))
 so_programs = $(foreach f,$(SO_FLAVOURS),$(patsubst %,$(call \
     hak_out,$(f),$(CC),default)/%,$(basename $(wildcard tests/$(1)/so_*.c tests/$(1)/so_*.cc))))
-UNIT_PROGRAMS = $(call test_programs,unit) $(call so_programs,unit)
-API_PROGRAMS = $(call test_programs,api) $(call so_programs,api)
+chosen = $(if $(TESTS),$(foreach t,$(TESTS),$(filter %/test_$(t) %/so_$(t),$(1))),$(1))
+UNIT_PROGRAMS = $(call chosen,$(call test_programs,unit) $(call so_programs,unit))
+API_PROGRAMS = $(call chosen,$(call test_programs,api) $(call so_programs,api))
 
 # $(1) flavour, $(2) geometry
 define test_rules
