@@ -6,7 +6,7 @@
 #include "scheduler.h"
 
 #define RANKS_HELD_MAX 8u
-#define SPURIOUS_FAILURES_MAX 2u // of weak compare-and-swaps in a row by one thread
+#define SPURIOUS_FAILURES_MAX 1u // of weak compare-and-swaps in a row by one thread
 
 struct sched_thread {
     struct fiber fiber;
@@ -22,8 +22,9 @@ struct sched_core {
     uint32_t quiet; // > 0: the harness looks; no points, newest values
     uint32_t current;
     uint32_t step;
-    uint32_t unfinished, frozen, yielding; // bit per thread
-    bool decided_away;                     // the last decision left a thread that could go on
+    uint32_t unfinished, frozen;
+    uint32_t spun, yielding; // yielded once, twice since another thread made a step; bit per thread
+    bool decided_away;       // the last decision left a thread that could go on
     struct event pending[SCHED_THREADS_MAX];
     uint32_t local_step[SCHED_THREADS_MAX];
     uint32_t freeze_step[SCHED_THREADS_MAX]; // SCHED_NOBODY: never

@@ -158,7 +158,8 @@ static void order_event(struct strategy_search *s, struct search_event *e)
             bool ordered = before.at[x->thread] >= x->clock.at[x->thread];
             if (!ordered && !race_found && may_meet(&x->event, &e->event)) {
                 add_backtrack(s, x, e->thread);
-                race_found = true;
+                // Reversing the last race finds the earlier ones, unless the bound cuts that short.
+                race_found = s->preemptions_max == SEARCH_UNBOUNDED;
             }
             for (uint32_t t = 0; t < SCHED_THREADS_MAX; t++)
                 if (x->clock.at[t] > clock->at[t])

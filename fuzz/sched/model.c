@@ -44,7 +44,7 @@ static struct {
     uint64_t sc_count;
     uint32_t epoch;
     uint32_t location_count;
-} m = { .epoch = 1 };
+} m; // epoch 0 is that of no execution
 
 static void join(struct vclock *to, const struct vclock *from)
 {

@@ -186,7 +186,8 @@ void sched_yield_point(const struct sched_site *at)
         return;
     core_point(at, 0);
     memory_yield(core.current);
-    core.yielding |= 1u << core.current;
+    core.yielding |= core.spun & 1u << core.current;
+    core.spun |= 1u << core.current;
     core_record(at, NULL, 0, 0, 0, 0, false);
 }
 

@@ -36,7 +36,7 @@ $(4)/libsched.a: $(patsubst %.c,$(4)/%.o,$(SCHED_SOURCES))
 	@rm -f $$@
 	$(call hak_say,archive)ar rcsD $$@ $$^
 $(4)/tests/model/%: $(4)/tests/model/%.o $(4)/libsched.a
-	$(call hak_say,link)$(call hak_link,$(1),$(2),$(3)) -o $$@ $$^
+	$(call hak_say,link)$(call hak_link,$(1),$(2),$(3)) -o $$@ $$(filter %.o,$$^) $$(filter %.a,$$^)
 endef
 SCHED_GEOMETRIES := default small
 $(foreach g,$(SCHED_GEOMETRIES),$(eval $(call sched_rules,sched,$(CC),$(g),$(call \
@@ -45,6 +45,7 @@ $(foreach g,$(SCHED_GEOMETRIES),$(foreach f,sched-asan sched-fuzz,$(eval $(call 
     sched_rules,$(f),$(CLANG),$(g),$(call hak_out,$(f),$(CLANG),$(g))))))
 
 SCHED_OUT := $(call hak_out,sched,$(CC),small)
+$(SCHED_OUT)/tests/model/protocol: $(SCHED_OUT)/tests/model/scenarios.o $(SCHED_OUT)/allocator.o
 
 .PHONY: litmus
 litmus: $(SCHED_OUT)/tests/model/litmus ## the model of memory against the classic litmus tests
@@ -53,6 +54,12 @@ litmus: $(SCHED_OUT)/tests/model/litmus ## the model of memory against the class
 .PHONY: planted
 planted: $(SCHED_OUT)/tests/model/planted ## the scheduler against planted bugs, each strategy
 	@$<
+
+.PHONY: model orders
+model: litmus planted $(SCHED_OUT)/tests/model/protocol ## every execution of the protocols, within bounds
+	@$(SCHED_OUT)/tests/model/protocol
+orders: $(SCHED_OUT)/tests/model/protocol ## which memory order which scenario needs
+	@$< weaken
 
 # ---- targets on logical threads ----
 
@@ -65,7 +72,7 @@ define sched_target_rules
 $(4)/replay/$(5): $(call hak_objects,$(4),fuzz/$(5).c $(SCHED_PARTS) fuzz/replay.c) \
     $(4)/allocator.o $(4)/libsched.a
 	@mkdir -p $$(@D)
-	$(call hak_say,link)$(call hak_link,$(1),$(2),$(3)) -o $$@ $$^
+	$(call hak_say,link)$(call hak_link,$(1),$(2),$(3)) -o $$@ $$(filter %.o,$$^) $$(filter %.a,$$^)
 $(4)/hunt/$(5): $(call hak_objects,$(4),fuzz/$(5).c $(SCHED_PARTS) fuzz/mutator.c \
     fuzz/mutator_libfuzzer.c) $(4)/allocator.o $(4)/libsched.a
 	@mkdir -p $$(@D)

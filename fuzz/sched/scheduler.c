@@ -12,8 +12,8 @@
 //
 // A lock is a word of memory that is taken by an update with acquire order and given back by a
 // store with release order; who waits for it is not enabled, and the choice of the next thread is
-// also the choice of the one that gets it. A thread that yields is not enabled until another one
-// has made a step. From step steps_max on the schedule is fair (each enabled thread in turn, newest
+// also the choice of the one that gets it. A thread that yields twice is not enabled until another
+// one has made a step: its second look saw what the first did. From step steps_max on the schedule is fair (each enabled thread in turn, newest
 // values), so an execution that still does not end is a livelock and not bad luck.
 //
 // On a failure all fibers are abandoned where they stand and sched_run returns.
@@ -217,6 +217,7 @@ static void count_step(uint32_t t)
 {
     core.step++;
     core.yielding &= 1u << t;
+    core.spun &= 1u << t;
     if (core.strategy->performed != NULL) {
         struct sched_view view = {
             .threads = core.program->threads,
@@ -318,7 +319,7 @@ enum sched_outcome sched_run(const struct sched_program *program, struct strateg
     core.program = program;
     core.strategy = strategy;
     core.report = report;
-    core.quiet = core.step = core.frozen = core.yielding = core.current = 0;
+    core.quiet = core.step = core.frozen = core.spun = core.yielding = core.current = 0;
     core.decided_away = false;
     core.unfinished = (1u << program->threads) - 1;
     report->kind[0] = report->message[0] = 0;

@@ -1,0 +1,236 @@
+// protocol.c: the allocator's protocols as small scenarios, every execution within a bound.
+//
+// Each scenario is a few threads that call the functions of src/ as they are. The search runs every
+// schedule and every value that a load may return. Bound "all": no bound; of executions that differ
+// only in the order of events that do not conflict, one is run. A number: so many preemptions at
+// most, and no reduction, because a bounded reduced search may leave out executions around locks. A scenario that cannot fail
+// proves nothing: `protocol weaken` makes one memory order after the other relaxed and shows which
+// scenario falls, and after how many executions.
+//
+// Plain data cannot be stale in this model, so what an order publishes is shown by payload cells
+// that the scenario itself writes and reads with relaxed order.
+//
+// usage: protocol [--markdown] [name...]     status 1 if a scenario fails or is not complete
+//        protocol weaken [site...]           a line per site that is not relaxed; status 0
+//        protocol reduction [name...]        whether the reduced search misses anything that one
+//                                            without reduction sees; status 1 if so
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <hakmem.h>
+
+#include "explore.h"
+#include "process.h"
+#include "scenarios.h"
+#include "weaken.h"
+
+#define EXECUTIONS_MAX UINT64_C(30000000)
+#define WEAKEN_EXECUTIONS 30000u
+
+static struct strategy_search search;
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static struct sched_program program_of(const struct scenario *s)
+{
+    return (struct sched_program){ .name = s->name,
+                                   .threads = s->threads,
+                                   .body = s->body,
+                                   .steps_max = 2000,
+                                   .frozen_thread = SCHED_NOBODY };
+}
+
+static bool run_scenario(const struct scenario *s, bool markdown)
+{
+    struct sched_program program = program_of(s);
+    struct experiment e = {
+        .program = &program, .setup = s->setup, .check = s->check, .executions_max = EXECUTIONS_MAX
+    };
+    struct experiment_result r;
+    char bound[16];
+    double begin = now_s();
+    strategy_search_init(&search, s->bound, s->bound == SEARCH_UNBOUNDED);
+    run_experiment(&e, &search.base, &r);
+    bool ok = r.complete && r.failures == 0 && r.long_ones == 0;
+    snprintf(bound, sizeof bound, s->bound == SEARCH_UNBOUNDED ? "all" : "%u", s->bound);
+    printf(markdown ? "| %s | %s | %u | %s | %" PRIu64 " | %u | %.1f | %s |\n"
+                    : "%-28s %-58s %u %4s %10" PRIu64 " %5u %7.1f  %s\n",
+           s->name, s->what, s->threads, bound, r.executions + r.pruned, r.steps_max,
+           now_s() - begin, ok ? "ok" : "FAIL");
+    fflush(stdout);
+    if (r.failures != 0)
+        sched_print_timeline(&program, &r.report, stdout);
+    else if (r.long_ones != 0)
+        printf("  %" PRIu64 " executions were cut by fairness: not exhaustive\n", r.long_ones);
+    else if (!r.complete)
+        printf("  more than %" PRIu64 " executions: not exhaustive\n", EXECUTIONS_MAX);
+    return ok;
+}
+
+// Executions until a scenario fails: by chance first, then in order.
+static uint64_t falls_after(const struct scenario *s, const char **how)
+{
+    static struct strategy_pos pos;
+    static struct strategy_random walk;
+    struct sched_program program = program_of(s);
+    struct experiment e = { .program = &program,
+                            .setup = s->setup,
+                            .check = s->check,
+                            .executions_max = WEAKEN_EXECUTIONS };
+    struct experiment_result r;
+    strategy_pos_init(&pos, 1);
+    strategy_random_init(&walk, 1);
+    strategy_search_init(&search, s->bound < 2 ? s->bound : 2, true);
+    struct strategy *const strategies[] = { &pos.base, &walk.base, &search.base };
+    for (unsigned i = 0; i < 3; i++) {
+        run_experiment(&e, strategies[i], &r);
+        *how = strategies[i]->name;
+        if (r.failures != 0)
+            return r.executions + r.pruned;
+    }
+    return 0;
+}
+
+static bool is_wanted(const char *name, int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++)
+        if (strstr(name, argv[i]) != NULL)
+            return true;
+    return argc == 0;
+}
+
+static int weaken_all(int argc, char **argv)
+{
+    unsigned needed = 0, survived = 0;
+    for (uint32_t site = 0; site < weaken_count(); site++) {
+        const char *name = weaken_name(site);
+        if (!is_wanted(name, argc, argv) || strncmp(weaken_reason(site), "relaxed", 7) == 0 ||
+            strncmp(weaken_reason(site), "hint", 4) == 0)
+            continue;
+        uint64_t after = 0;
+        const char *how = "";
+        for (unsigned i = 0; i < scenario_count && after == 0; i++) {
+            weaken(name);
+            after = falls_after(&scenarios[i], &how);
+            weaken_none();
+            if (after != 0)
+                printf("%-24s %-28s %6" PRIu64 " %s\n", name, scenarios[i].name, after, how);
+        }
+        if (after == 0)
+            printf("%-24s survives\n", name);
+        fflush(stdout);
+        needed += after != 0;
+        survived += after == 0;
+    }
+    printf("orders: %u needed by a scenario, %u survive\n", needed, survived);
+    return 0;
+}
+
+// ---- does the reduction leave anything out? ----
+
+#define SIGNATURES_MAX (1u << 21) // a power of two
+#define REDUCTION_EXECUTIONS 3000000u
+
+// What each thread read, wrote and met, in its own order: executions that differ in nothing else
+// are equivalent, and the reduced search must have run one of each kind.
+static uint64_t signature(const struct sched_report *r)
+{
+    uint64_t sum = 0, h[SCHED_THREADS_MAX] = { 0 };
+    for (uint32_t i = 0; i < r->trace_count; i++) {
+        const struct sched_record *x = &r->trace[i];
+        uint64_t *t = &h[x->thread];
+        *t = (*t ^ x->value ^ (uint64_t)x->failed << 60 ^ (uint64_t)x->site->line << 40) *
+             UINT64_C(0x9e3779b97f4a7c15);
+        *t = (*t ^ *t >> 29 ^ x->old) * UINT64_C(0xbf58476d1ce4e5b9);
+    }
+    for (uint32_t t = 0; t < SCHED_THREADS_MAX; t++)
+        sum += h[t] * (2 * t + 3) ^ h[t] >> 31;
+    return sum | 1;
+}
+
+static bool insert(uint64_t *set, uint64_t key)
+{
+    uint32_t i = (uint32_t)(key >> 20) % SIGNATURES_MAX;
+    while (set[i] != 0 && set[i] != key)
+        i = (i + 1) % SIGNATURES_MAX;
+    bool is_new = set[i] == 0;
+    set[i] = key;
+    return is_new;
+}
+
+// Runs a search; counts its kinds of executions that are not in `set` yet, and puts them in.
+static uint64_t collect(const struct scenario *s, uint32_t bound, bool reduce, uint64_t *set,
+                        uint64_t *executions)
+{
+    struct sched_program program = program_of(s);
+    static struct sched_report report;
+    uint64_t kinds = 0;
+    strategy_search_init(&search, bound, reduce);
+    *executions = 0;
+    do {
+        s->setup(NULL);
+        if (sched_run(&program, &search.base, &report) != SCHED_PRUNED)
+            kinds += insert(set, signature(&report));
+        ++*executions;
+    } while (search.base.end(&search.base) && *executions < REDUCTION_EXECUTIONS);
+    return kinds;
+}
+
+static bool check_reduction(const struct scenario *s)
+{
+    static uint64_t set[SIGNATURES_MAX];
+    uint64_t reduced, plain;
+    memset(set, 0, sizeof set);
+    uint64_t kinds = collect(s, SEARCH_UNBOUNDED, true, set, &reduced);
+    uint64_t missed = collect(s, 2, false, set, &plain);
+    printf("%-28s reduced: %" PRIu64 " executions of %" PRIu64
+           " kinds; without, 2 preemptions: %" PRIu64 " executions, %" PRIu64 " kinds more\n",
+           s->name, reduced, kinds, plain, missed);
+    fflush(stdout);
+    return missed == 0;
+}
+
+int main(int argc, char **argv)
+{
+    unsigned passed = 0, failed = 0;
+    argc--, argv++;
+    if (argc > 0 && strcmp(argv[0], "weaken") == 0)
+        return weaken_all(argc - 1, argv + 1);
+    if (argc > 0 && strcmp(argv[0], "reduction") == 0) {
+        for (unsigned i = 0; i < scenario_count; i++)
+            if (is_wanted(scenarios[i].name, argc - 1, argv + 1)) {
+                bool ok = check_reduction(&scenarios[i]);
+                passed += ok;
+                failed += !ok;
+            }
+        printf("reduction: %u passed, %u failed\n", passed, failed);
+        return failed != 0;
+    }
+    bool markdown = argc > 0 && strcmp(argv[0], "--markdown") == 0;
+    if (markdown)
+        argc--, argv++;
+    printf(markdown
+               ? "| %s | %s | %s | %s | %s | %s | %s | %s |\n|---|---|---|---|---|---|---|---|\n"
+               : "%-28s %-55s %s %s %s %s %s  %s\n",
+           "scenario", "threads", "threads", "bound", "executions", "steps", "seconds", "");
+    for (unsigned i = 0; i < scenario_count; i++)
+        if (is_wanted(scenarios[i].name, argc, argv)) {
+            bool ok = run_scenario(&scenarios[i], markdown);
+            passed += ok;
+            failed += !ok;
+        }
+    printf("%smodel: %u passed, %u failed\n", markdown ? "\n" : "", passed, failed);
+    if (passed + failed == 0) {
+        fprintf(stderr, "protocol: no scenario matches\n");
+        return 2;
+    }
+    return failed != 0;
+}

@@ -1,0 +1,410 @@
+// scenarios.c: the protocols of remote.c, superslab.c, heaps.c and attach.c, in a few steps each.
+//
+// `payload` stands for what a thread did to a block before it freed it: whoever finds the block
+// free must see it. `held` counts who believes to own a unit or a heap.
+#include "scenarios.h"
+
+#include <string.h>
+
+#include <hakmem.h>
+
+#include "arena.h"
+#include "attach.h"
+#include "heaps.h"
+#include "explore.h"
+#include "meta.h"
+#include "pool.h"
+#include "process.h"
+#include "remote.h"
+#include "sizeclass.h"
+#include "superslab.h"
+#include "system.h"
+
+enum { BLOCKS = 4, UNITS = 4 };
+
+static struct inbox inboxes[3];
+static uint32_t payload[BLOCKS]; // cells of the model
+static uint32_t held[UNITS];
+static uint32_t harvested;
+static bool released;
+static void *blocks[BLOCKS];
+
+static const struct sched_site write_payload = { .name = "payload",
+                                                 .kind = EVENT_STORE,
+                                                 .bytes = 4 };
+static const struct sched_site read_payload = { .name = "payload", .kind = EVENT_LOAD, .bytes = 4 };
+
+// ---- a slab of four blocks in use, owned by inbox 0 ----
+
+static void start_arena(void)
+{
+    uint32_t unit;
+    system_reset((size_t)4 << 20, NULL);
+    process_reset();
+    memset(inboxes, 0, sizeof inboxes);
+    memset(payload, 0, sizeof payload);
+    memset(held, 0, sizeof held);
+    harvested = 0;
+    released = false;
+    hak_classes_start((size_t)16 << 10);
+    if (!hak_arena_start(2 * SUPERSLAB_SIZE))
+        sched_fail("harness", "no arena");
+    hak_meta_start();
+    hak_superslabs_start();
+    hak_pool_start();
+    hak_heaps_start();
+    if (!hak_superslab_begin(1, SUPERSLAB_UNITS, UINT32_MAX, &unit))
+        sched_fail("harness", "no SuperSlab");
+}
+
+static struct slab *slab(void)
+{
+    return hak_slab_at(0);
+}
+
+// All blocks but the first BLOCKS are free, these are in use.
+static void begin_slab(struct inbox *owner)
+{
+    void *out[SLAB_BLOCKS_MAX];
+    hak_slab_begin(slab(), hak_class_of(1024), 1, true);
+    hak_remote_begin(slab(), owner);
+    hak_slab_take(slab(), out, own_load(&slab()->blocks));
+}
+
+static void setup_slab(void *arg)
+{
+    (void)arg;
+    start_arena();
+    begin_slab(&inboxes[0]);
+}
+
+static void free_remotely(unsigned block)
+{
+    sched_store(&write_payload, &payload[block], 1);
+    if (hak_remote_mark(slab(), 0, UINT64_C(1) << block) != 0)
+        sched_fail("check", "block %u was marked before", block);
+    hak_remote_notify(slab());
+}
+
+static void drain(struct inbox *mine)
+{
+    struct slab *next;
+    for (struct slab *s = hak_remote_take_all(mine); s != NULL; s = next) {
+        uint64_t before = own_load(&s->free[0]);
+        harvested += hak_remote_settle(s, &next);
+        if (!sched_is_running())
+            continue;
+        for (uint64_t got = own_load(&s->free[0]) & ~before; got != 0; got &= got - 1)
+            if (sched_load(&read_payload, &payload[lowest_bit(got)]) != 1)
+                sched_fail("check", "a free block, and its last use is not over");
+    }
+}
+
+static void free_or_drain(void *arg, uint32_t t)
+{
+    (void)arg;
+    if (t != 0) {
+        free_remotely(t - 1);
+        return;
+    }
+    drain(&inboxes[0]);
+    drain(&inboxes[0]);
+}
+
+// One thread frees two blocks, one after the other, and another a third.
+static void free_two_or_drain(void *arg, uint32_t t)
+{
+    (void)arg;
+    if (t == 0) {
+        drain(&inboxes[0]);
+    } else if (t == 1) {
+        free_remotely(0);
+        free_remotely(1);
+    } else {
+        free_remotely(2);
+    }
+}
+
+static const char *all_back(uint32_t expected)
+{
+    for (unsigned i = 0; i < 3; i++)
+        drain(&inboxes[i]);
+    if (hak_remote_count(slab()) != 0)
+        return "remote bits are left, and nobody was told";
+    if (!hak_remote_try_hold(slab()))
+        return "the token is gone";
+    return harvested == expected ? NULL : "blocks came back more or less than once";
+}
+
+static const char *two_back(void *arg)
+{
+    (void)arg;
+    return all_back(2);
+}
+
+static const char *three_back(void *arg)
+{
+    (void)arg;
+    return all_back(3);
+}
+
+// ---- release and a new life under another owner ----
+
+static void free_or_release(void *arg, uint32_t t)
+{
+    (void)arg;
+    if (t != 0) {
+        free_remotely(t - 1);
+        return;
+    }
+    for (int round = 0; round < 2 && !released; round++) {
+        drain(&inboxes[0]);
+        if (harvested != 2 || !hak_remote_try_hold(slab()))
+            continue;
+        released = true;
+        hak_slab_end(slab());
+        begin_slab(&inboxes[1]);
+        drain(&inboxes[1]); // the new owner: late notifications find it, for nothing
+    }
+}
+
+static const char *clean_new_life(void *arg)
+{
+    (void)arg;
+    if (!released)
+        return all_back(2);
+    const char *wrong = all_back(2);
+    if (wrong != NULL)
+        return wrong;
+    return own_load(&slab()->free_blocks) == 0 ? NULL
+                                               : "a free of the old life reached the new one";
+}
+
+// ---- an idle owner is swept: the slab changes hands ----
+
+static void free_or_adopt(void *arg, uint32_t t)
+{
+    (void)arg;
+    if (t != 0) {
+        free_remotely(t - 1);
+        return;
+    }
+    drain(&inboxes[0]);
+    if (hak_remote_try_hold(slab()))
+        harvested += hak_remote_adopt(slab(), &inboxes[1]);
+    drain(&inboxes[1]);
+}
+
+// ---- units: claims, releases, the purger ----
+
+static void setup_units(void *arg)
+{
+    (void)arg;
+    start_arena();
+    hak_superslab_give(0, 2, true); // two EMPTY units, the others are in use
+}
+
+static void hold(uint32_t unit)
+{
+    if (unit >= UNITS || held[unit]++ != 0)
+        sched_fail("check", "unit %u is claimed twice", unit);
+}
+
+static void unhold(uint32_t unit)
+{
+    held[unit]--;
+}
+
+static void claim_release_purge(void *arg, uint32_t t)
+{
+    struct run run;
+    (void)arg;
+    if (t == 0 && hak_superslab_claim(0, 2, 1, true, &run)) {
+        hold(run.unit);
+        hold(run.unit + 1);
+    } else if (t == 1 && hak_superslab_claim(0, 1, 1, true, &run)) {
+        hold(run.unit);
+        unhold(run.unit);
+        hak_superslab_give(run.unit, 1, true);
+    } else if (t == 2) {
+        uint32_t got = hak_superslab_claim_empty(0, 3);
+        for (uint32_t m = got; m != 0; m &= m - 1)
+            hold(lowest_bit(m));
+        for (uint32_t m = got; m != 0; m &= m - 1) {
+            unhold(lowest_bit(m));
+            hak_superslab_give(lowest_bit(m), 1, false);
+        }
+    }
+}
+
+static const char *units_add_up(void *arg)
+{
+    (void)arg;
+    uint64_t word = hak_superslab_word(0);
+    uint32_t empty = hak_mask_empty(word), unused = hak_mask_unused(word);
+    if ((empty & unused) != 0)
+        return "a unit is EMPTY and UNUSED";
+    for (uint32_t i = 0; i < 2; i++)
+        if (held[i] + (empty >> i & 1) + (unused >> i & 1) != 1)
+            return "a unit is lost";
+    return (empty | unused) >> 2 == 0 ? NULL : "a unit in use became free";
+}
+
+// ---- heaps: borrowed, given back, swept ----
+
+static void setup_heaps(void *arg)
+{
+    (void)arg;
+    start_arena();
+    hak_heaps_return(hak_heaps_borrow());
+}
+
+static struct heap *borrow_and_mark(void)
+{
+    struct heap *h = hak_heaps_borrow();
+    if (h == NULL)
+        sched_fail("check", "no heap");
+    uint32_t index = h == hak_heaps_at(0) ? 0 : 1;
+    if (index == 0)
+        hold(0);
+    // What the last owner of the heap did to it must be over.
+    if (index == 0 && sched_load(&read_payload, &payload[0]) != harvested)
+        sched_fail("check", "a heap whose last owner is still at work");
+    return h;
+}
+
+static void give_back(struct heap *h)
+{
+    if (h == hak_heaps_at(0)) {
+        harvested++;
+        sched_store(&write_payload, &payload[0], harvested);
+        unhold(0);
+    }
+    hak_heaps_return(h);
+}
+
+static void borrow_or_sweep(void *arg, uint32_t t)
+{
+    (void)arg;
+    struct heap *h = borrow_and_mark();
+    if (t == 1)
+        hak_heaps_sweep(h, TAG_NONE, 1);
+    give_back(h);
+}
+
+static const char *heaps_idle(void *arg)
+{
+    (void)arg;
+    if (hak_heaps_idle() != hak_heaps_count())
+        return "a heap is neither borrowed nor idle";
+    return held[0] == 0 ? NULL : "a heap is held";
+}
+
+// ---- the whole allocator ----
+
+static void setup_whole(void *arg)
+{
+    (void)arg;
+    system_reset((size_t)4 << 20, NULL);
+    process_reset();
+    memset(payload, 0, sizeof payload);
+    for (unsigned i = 0; i < BLOCKS; i++)
+        blocks[i] = hak_malloc(1024);
+}
+
+// The owner ends while two others free its blocks.
+static void exit_and_free(void *arg, uint32_t t)
+{
+    (void)arg;
+    if (t != 0) {
+        hak_free(blocks[t]);
+        hak_thread_flush();
+        return;
+    }
+    hak_free(blocks[0]);
+    process_exit_thread();
+}
+
+static const char *audit(uint64_t live)
+{
+    static char text[200];
+    struct hak_audit_report report;
+    bool ok = hak_audit(&report);
+    if (ok && report.live == live)
+        return NULL;
+    snprintf(text, sizeof text, "audit: %llu live of %llu, %s", (unsigned long long)report.live,
+             (unsigned long long)live, report.first_error);
+    return text;
+}
+
+static const char *one_live(void *arg)
+{
+    (void)arg;
+    return audit(BLOCKS - 3);
+}
+
+static void setup_idle_owner(void *arg)
+{
+    setup_whole(arg);
+    process_exit_thread();
+}
+
+// The owner has ended; one thread frees its block while another sweeps its heap.
+static void sweep_and_free(void *arg, uint32_t t)
+{
+    (void)arg;
+    if (t == 1) {
+        hak_free(blocks[0]);
+        hak_thread_flush();
+        return;
+    }
+    struct heap *h = hak_enter();
+    hak_heaps_sweep(h, hak_class_of(1024), 1);
+    hak_leave(h);
+}
+
+static const char *three_live(void *arg)
+{
+    (void)arg;
+    return audit(BLOCKS - 1);
+}
+
+// A fork waits until nobody is on a slow path.
+static void fork_and_free(void *arg, uint32_t t)
+{
+    (void)arg;
+    if (t == 1) {
+        hak_free(blocks[0]);
+        hak_thread_flush();
+        return;
+    }
+    hak_before_fork();
+    sched_quiet_begin();
+    struct hak_audit_report report;
+    if (!hak_audit(&report))
+        sched_fail("check", "at the fork: %s", report.first_error);
+    sched_quiet_end();
+    hak_after_fork_parent();
+}
+
+const struct scenario scenarios[] = {
+    { "remote free x drain", "owner drains twice; two threads free a block each", 3,
+      SEARCH_UNBOUNDED, setup_slab, free_or_drain, two_back },
+    { "remote frees x drain", "owner drains; one thread frees two blocks, one frees one", 3,
+      SEARCH_UNBOUNDED, setup_slab, free_two_or_drain, three_back },
+    { "release x late notification", "owner drains, releases, new life; two threads free", 3,
+      SEARCH_UNBOUNDED, setup_slab, free_or_release, clean_new_life },
+    { "sweep x late notification", "sweeper drains, re-owns, drains; two threads free", 3,
+      SEARCH_UNBOUNDED, setup_slab, free_or_adopt, two_back },
+    { "claim x release x purge", "claims two EMPTY units; claims and gives one; purges both", 3,
+      SEARCH_UNBOUNDED, setup_units, claim_release_purge, units_add_up },
+    { "heaps: borrow x sweep", "borrows and returns; borrows, sweeps and returns", 2,
+      SEARCH_UNBOUNDED, setup_heaps, borrow_or_sweep, heaps_idle },
+    { "owner exit x two freers", "ends; two threads free a block of it and flush", 3,
+      SEARCH_UNBOUNDED, setup_whole, exit_and_free, one_live },
+    { "sweep of a dead owner x free", "sweeps the idle heap; frees a block of it and flushes", 2,
+      SEARCH_UNBOUNDED, setup_idle_owner, sweep_and_free, three_live },
+    { "fork x free", "closes the gate, audits, opens it; frees a block and flushes", 2,
+      SEARCH_UNBOUNDED, setup_whole, fork_and_free, three_live },
+};
+const unsigned scenario_count = sizeof scenarios / sizeof scenarios[0];
