@@ -262,67 +262,85 @@ void *hak_heap_refill(struct heap *h, unsigned class_index, enum pool_effort eff
 
 // Blocks of one word of one slab, on their way from a magazine.
 struct batch {
-    struct slab *slab;
+    struct heap *heap;
+    const struct size_class *class;
+    unsigned class_index;
+    struct slab *slab; // NULL: none yet
+    char *base;        // of the slab's blocks, and their bytes
+    size_t bytes;
     bool own;
     unsigned word;
     uint64_t bits;
 };
 
-static void emit(struct heap *h, const struct batch *b)
+static void emit(const struct batch *b)
 {
     struct slab *s = b->slab;
     uint64_t twice;
+    if (b->bits == 0)
+        return;
     if (b->own) {
         twice = hak_slab_give(s, b->word, b->bits);
     } else {
         twice = hak_remote_mark(s, b->word, b->bits);
-        hak_count(&h->counters.remote_freed, (uint64_t)__builtin_popcountll(b->bits));
+        hak_count(&b->heap->counters.remote_freed, (uint64_t)__builtin_popcountll(b->bits));
     }
     if (unlikely(twice != 0)) {
-        unsigned class_index = own_load(&s->class_index);
         size_t index = b->word * 64 + lowest_bit(twice);
-        hak_fault(FAULT_DOUBLE_FREE, hak_slab_base(s) + index * hak_class_bytes(class_index),
-                  class_index);
+        hak_fault(FAULT_DOUBLE_FREE, b->base + index * b->class->block_bytes, b->class_index);
     }
 }
 
-static void finish_slab(struct heap *h, const struct batch *b)
+static void finish_slab(const struct batch *b)
 {
+    if (b->slab == NULL)
+        return;
+    emit(b);
     if (b->own)
-        place(h, b->slab);
+        place(b->heap, b->slab);
     else
         hak_remote_notify(b->slab);
 }
 
-// Checks what the user freed and adds it to the batch, which is emitted when it is complete.
-static void add_block(struct heap *h, struct batch *b, unsigned class_index, const void *p)
+// Begins a batch for the slab that p lies in.
+static void begin_slab(struct batch *b, const char *p)
 {
+    finish_slab(b);
     struct slab *s = hak_slab_of_unit(hak_unit_of(p));
     // A slab ends when all its blocks are free: one that ended, or began another life, while its
     // block was in a magazine got that block back from elsewhere, so it was freed twice.
-    if (unlikely(own_load(&s->class_index) != class_index || own_load(&s->state) != SLAB_ACTIVE))
-        hak_fault(hak_tag_of(p) != class_index ? FAULT_DOUBLE_FREE : FAULT_CORRUPT_RECORD, p,
-                  class_index);
-    uint32_t index = hak_slab_index(s, p);
-    if (unlikely(index == UINT32_MAX))
-        hak_fault(FAULT_INTERIOR_FREE, p, class_index);
-    if (unlikely(index >= own_load(&s->handed)))
-        hak_fault(FAULT_NEVER_ALLOCATED, p, class_index);
-    unsigned word = index / 64;
-    uint64_t bit = (uint64_t)1 << index % 64;
-    if (s != b->slab || word != b->word) {
-        if (b->slab != NULL)
-            emit(h, b);
-        if (b->slab != NULL && s != b->slab)
-            finish_slab(h, b);
-        if (s != b->slab)
-            b->own = hak_remote_is_owner(s, &h->inbox);
-        b->slab = s;
-        b->word = word;
+    if (unlikely(own_load(&s->class_index) != b->class_index || own_load(&s->state) != SLAB_ACTIVE))
+        hak_fault(hak_tag_of(p) != b->class_index ? FAULT_DOUBLE_FREE : FAULT_CORRUPT_RECORD, p,
+                  b->class_index);
+    b->slab = s;
+    b->base = hak_slab_base(s);
+    b->bytes = (size_t)own_load(&s->blocks) * b->class->block_bytes;
+    b->own = hak_remote_is_owner(s, &b->heap->inbox);
+    b->word = 0;
+    b->bits = 0;
+    if (unlikely((size_t)(p - b->base) >= b->bytes)) // behind the last block
+        hak_fault(FAULT_INTERIOR_FREE, p, b->class_index);
+}
+
+// Checks what the user freed and adds it to the batch, which is emitted when it is complete.
+static inline void add_block(struct batch *b, char *p)
+{
+    if ((size_t)(p - b->base) >= b->bytes)
+        begin_slab(b, p);
+    size_t offset = (size_t)(p - b->base);
+    unsigned index = hak_class_index(b->class, offset);
+    if (unlikely((size_t)index * b->class->block_bytes != offset))
+        hak_fault(FAULT_INTERIOR_FREE, p, b->class_index);
+    if (unlikely(index >= own_load(&b->slab->handed)))
+        hak_fault(FAULT_NEVER_ALLOCATED, p, b->class_index);
+    if (index / 64 != b->word) {
+        emit(b);
+        b->word = index / 64;
         b->bits = 0;
     }
+    uint64_t bit = (uint64_t)1 << index % 64;
     if (unlikely((b->bits & bit) != 0))
-        hak_fault(FAULT_DOUBLE_FREE, p, class_index);
+        hak_fault(FAULT_DOUBLE_FREE, p, b->class_index);
     b->bits |= bit;
 }
 
@@ -332,13 +350,14 @@ static void flush(struct heap *h, unsigned class_index, uint32_t count)
     struct magazine *m = &h->magazines[class_index];
     void **slots = hak_magazine_slots(m);
     uint32_t held = hak_magazine_count(m);
-    struct batch b = { .slab = NULL };
+    struct batch b = {
+        .heap = h,
+        .class = &hak_classes[class_index],
+        .class_index = class_index,
+    };
     for (uint32_t i = 1; i <= count; i++)
-        add_block(h, &b, class_index, slots[i]);
-    if (b.slab != NULL) {
-        emit(h, &b);
-        finish_slab(h, &b);
-    }
+        add_block(&b, slots[i]);
+    finish_slab(&b);
     __builtin_memmove(slots + 1, slots + 1 + count, (held - count) * sizeof(void *));
     own_store(&m->top, slots + 1 + held - count);
     hak_count(&h->counters.flushes, 1);
@@ -356,12 +375,15 @@ bool hak_heap_make_room(struct heap *h, unsigned class_index)
     return true;
 }
 
-void hak_heap_free_one(struct heap *h, unsigned class_index, const void *p)
+void hak_heap_free_one(struct heap *h, unsigned class_index, void *p)
 {
-    struct batch b = { .slab = NULL };
-    add_block(h, &b, class_index, p);
-    emit(h, &b);
-    finish_slab(h, &b);
+    struct batch b = {
+        .heap = h,
+        .class = &hak_classes[class_index],
+        .class_index = class_index,
+    };
+    add_block(&b, p);
+    finish_slab(&b);
 }
 
 void hak_heap_flush_all(struct heap *h)

@@ -83,7 +83,7 @@ void *hak_heap_refill(struct heap *h, unsigned class_index, enum pool_effort eff
 bool hak_heap_make_room(struct heap *h, unsigned class_index);
 
 // Frees one block past the magazine.
-void hak_heap_free_one(struct heap *h, unsigned class_index, const void *p);
+void hak_heap_free_one(struct heap *h, unsigned class_index, void *p);
 
 // Flushes all magazines, drains the inbox, releases every empty slab.
 void hak_heap_flush_all(struct heap *h);

@@ -168,7 +168,7 @@ static void test_help(void **state)
     assert_true(read(ends[0], text, sizeof text - 1) > 0);
     close(ends[0]);
     assert_non_null(strstr(text, "arena_mib          0 to 16777216, default    0   address space"));
-    assert_non_null(strstr(text, "purge_delay_ms     0 to  3600000, default   10   "));
+    assert_non_null(strstr(text, "purge_delay_ms     0 to  3600000, default  100   "));
     unsigned lines = 0;
     for (const char *at = text; *at != 0; at++)
         lines += *at == '\n';
