@@ -234,12 +234,12 @@ COLD static void free_outside(void *p, const void *call_site)
     hak_foreign_count(call_site);
 }
 
-NOINLINE void hak_free_slow(void *p)
+NOINLINE void hak_free_slow(void *p, const void *call_site)
 {
     if (p == NULL)
         return;
     if (unlikely(!hak_arena_has(p))) {
-        free_outside(p, __builtin_return_address(0));
+        free_outside(p, call_site);
         return;
     }
     unsigned tag = hak_tag_of(p);
@@ -264,6 +264,19 @@ NOINLINE void hak_free_slow(void *p)
 
 // ---- realloc ----
 
+// Frees a block whose contents have moved.
+static void free_moved(void *p)
+{
+    if (hak_arena_has(p)) {
+        unsigned tag = hak_tag_of(p);
+        if (tag <= CLASS_LAST && hak_magazine_push(&tls_heap()->magazines[tag], p)) {
+            sanitize_give(p, hak_class_bytes(tag));
+            return;
+        }
+    }
+    hak_free_slow(p, NULL);
+}
+
 // Copies to a new block. When a smaller block cannot be had the old one serves.
 static void *move_block(void *p, size_t old_bytes, size_t n)
 {
@@ -277,7 +290,7 @@ static void *move_block(void *p, size_t old_bytes, size_t n)
     }
     sanitize_open(p, old_bytes);
     __builtin_memcpy(to, p, min_size(old_bytes, n));
-    hak_free_slow(p);
+    free_moved(p);
     return to;
 }
 

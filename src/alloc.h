@@ -17,8 +17,9 @@ void *hak_alloc_zeroed(size_t n);
 // A block of n bytes at a multiple of `align`, a power of two.
 void *hak_alloc_aligned(size_t align, size_t n);
 
-// Frees p: NULL, not of the arena, no size class, or the magazine is full.
-void hak_free_slow(void *p);
+// Frees p: NULL, not of the arena, no size class, or the magazine is full. `call_site` is where the
+// user called free.
+void hak_free_slow(void *p, const void *call_site);
 
 // p != NULL, n != 0.
 void *hak_realloc_block(void *p, size_t n);

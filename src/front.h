@@ -12,31 +12,37 @@
 #include "alloc.h"
 #include "heap.h"
 
-ALWAYS_INLINE void *front_malloc(size_t n)
+// `slow` is a constant: what a miss jumps to.
+ALWAYS_INLINE void *front_malloc_or(size_t n, void *(*slow)(size_t))
 {
     struct heap *h = tls_heap();
     if (unlikely(n > TABLE_SIZE_MAX))
-        return hak_alloc_slow(n);
+        return slow(n);
     size_t offset = h->class_offset[(n + 15) >> 4];
     void *p = hak_magazine_pop((struct magazine *)((char *)h + offset));
     if (unlikely(p == NULL))
-        return hak_alloc_slow(n);
+        return slow(n);
     sanitize_take(p, n, hak_class_bytes(hak_class_of(n)));
     return p;
+}
+
+ALWAYS_INLINE void *front_malloc(size_t n)
+{
+    return front_malloc_or(n, hak_alloc_slow);
 }
 
 ALWAYS_INLINE void front_free(void *p)
 {
     struct heap *h = tls_heap();
     if (unlikely(!hak_arena_has(p))) {
-        hak_free_slow(p);
+        hak_free_slow(p, __builtin_return_address(0));
         return;
     }
     unsigned tag = hak_tag_of(p); // beyond the classes the magazines are always full
     struct magazine *m = &h->magazines[tag];
     COMPUTED_ONCE(m);
     if (unlikely(!hak_magazine_push(m, p))) {
-        hak_free_slow(p);
+        hak_free_slow(p, __builtin_return_address(0));
         return;
     }
     sanitize_give(p, hak_class_bytes(tag));

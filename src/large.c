@@ -157,6 +157,7 @@ void *hak_huge_move(struct slab *s, size_t n)
     if (to == NULL)
         return NULL;
     struct slab *target = hak_slab_at(hak_unit_of(to));
+    sanitize_open(hak_slab_base(s), old_bytes);
     if (!os_move(to, hak_slab_base(s), old_bytes)) {
         hak_large_free(target);
         return NULL;
