@@ -2,8 +2,8 @@
 //
 // A mistake is made in a child, which must die of SIGABRT with a line "hakmem: ..." on its standard
 // error where hakmem.h promises detection, and otherwise must end well or so. Any other end (a
-// sanitizer's report, SIGSEGV, a wrong exit status, no end within CHILD_SECONDS) is a failure. The line
-// comes through a pipe. The fuzz engine's handlers are taken away in the child.
+// sanitizer's report, SIGSEGV, a wrong exit status, no end within CHILD_SECONDS) is a failure.
+// What it says comes through a pipe. The fuzz engine's handlers are taken away in the child.
 //
 // A child of fork checks all contents, allocates and frees in every tier, audits and exits.
 #include "exec.h"
@@ -79,12 +79,17 @@ static bool finish(struct child *child)
     char more[512];
     bool ended = false;
     struct pollfd poll_from = { .fd = child->from, .events = POLLIN };
-    while (poll(&poll_from, 1, CHILD_MS) > 0) {
-        ssize_t got = read(child->from, more, sizeof more);
-        if (got <= 0) {
-            ended = got == 0;
+    while (!ended) {
+        // The engine's own timer interrupts.
+        int ready = poll(&poll_from, 1, CHILD_MS);
+        if (ready < 0 && errno == EINTR)
+            continue;
+        ssize_t got = ready > 0 ? read(child->from, more, sizeof more) : -1;
+        if (got < 0 && ready > 0 && errno == EINTR)
+            continue;
+        if (got < 0)
             break;
-        }
+        ended = got == 0;
         size_t room = sizeof child->said - 1 - length;
         memcpy(child->said + length, more, (size_t)got < room ? (size_t)got : room);
         length += (size_t)got < room ? (size_t)got : room;

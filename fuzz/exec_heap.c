@@ -1,7 +1,7 @@
-// exec_heap.c: the life of an exec, and what must hold of the whole heap: audit, statistics, the end.
+// exec_heap.c: the life of an exec, and what must hold of the whole heap: audit, statistics, end.
 //
-// At a quiescent point live + cached + free + remote = capacity, and the allocator's live blocks are
-// those of the map. At the end of a program nothing is live.
+// At a quiescent point live + cached + free + remote = capacity, and the allocator's live blocks
+// are those of the map. At the end of a program nothing is live.
 #include "exec.h"
 
 #include <stdatomic.h>

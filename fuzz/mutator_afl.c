@@ -1,4 +1,4 @@
-// mutator_afl.c: the mutator as AFL++ calls it (AFL_CUSTOM_MUTATOR_LIBRARY). Havoc stays on beside it.
+// mutator_afl.c: the mutator as AFL++ calls it (AFL_CUSTOM_MUTATOR_LIBRARY), beside its havoc.
 #include "mutator.h"
 
 #include "ops.h"

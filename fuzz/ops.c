@@ -7,9 +7,9 @@
 // thread, slot, argument and size that the kind has.
 //
 // A number of a record is a form and a value, so that four bytes reach every boundary that matters:
-// class and page sizes, powers of two and their neighbours, PTRDIFF_MAX and SIZE_MAX. Encoding takes
-// the first form that fits; strict decoding refuses any other, and any byte that a kind does not
-// use, so that a program has one encoding. Lenient decoding reduces instead of refusing.
+// class and page sizes, powers of two and their neighbours, PTRDIFF_MAX and SIZE_MAX. Encoding
+// takes the first form that fits; strict decoding refuses any other, and any byte that a kind does
+// not use, so that a program has one encoding. Lenient decoding reduces instead of refusing.
 //
 // A program that failed to decode is left empty. Arrays only grow and belong to the program.
 #include "ops_codec.h"

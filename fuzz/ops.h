@@ -11,7 +11,7 @@
 //   text     one operation per line, for people: "t0 s3 = malloc 128", "t1 free s3".
 //
 // Numbers of kinds, strategies and decisions never change and are only added to at the end, and
-// reserved bytes are zero, so that old files stay valid. Nothing here uses the allocator under test.
+// reserved bytes are zero, so that old files stay valid. Nothing here uses the allocator tested.
 #ifndef FUZZ_OPS_H
 #define FUZZ_OPS_H
 
@@ -32,7 +32,7 @@
 //   free_sized       with the size (and alignment) that the slot's block was asked for
 //   exit, start      the thread ends / runs again (any operation of an ended thread starts it)
 //   tick             the clock moves on by `size` milliseconds
-//   fail_os          of the calls to the system from now on, the `arg`-th and the next size - 1 fail
+//   fail_os          of the calls to the system from now on, the `arg`-th and size - 1 more fail
 //   touch            checks the block's contents, then fills it anew with pattern `size`
 //   fork             the child goes on alone; what the parent does is the harness's choice
 //   misuse           a mistake of the caller, `arg` says which; see enum misuse
@@ -200,8 +200,8 @@ bool ops_push_decision(struct ops *program, struct decision decision);
 
 // Decodes a file of records or a trace. False: `error` says where and why; nothing is guessed.
 bool ops_decode(struct ops *program, const uint8_t *data, size_t bytes, struct ops_error *error);
-// For fuzzing: false only if the header is not one of records, or memory ran out. Equals ops_decode for what that
-// accepts, as far as the limits allow.
+// For fuzzing: false only if the header is not one of records, or memory ran out. Equals ops_decode
+// for what that accepts, as far as the limits allow.
 bool ops_decode_lenient(struct ops *program, const uint8_t *data, size_t bytes,
                         const struct ops_limits *limits);
 // Whether `size` bytes (count times, 0 counts as 1) stay within the limits' size_max.
@@ -211,8 +211,8 @@ bool ops_within(const struct ops_limits *limits, uint64_t count, uint64_t size);
 // beyond it), or 0 with `error` if the form cannot hold an operation (`where` is its index).
 size_t ops_encode(const struct ops *program, enum ops_form form, uint8_t *out, size_t capacity,
                   struct ops_error *error);
-// The parts of a trace, for writers that may not allocate. `previous` is the thread of the operation
-// before, or -1. Both return the bytes written.
+// The parts of a trace, for writers that may not allocate. `previous` is the thread of the one
+// before it, or -1. Both return the bytes written.
 size_t ops_put_header(const struct ops_header *header, uint32_t op_count, uint32_t decision_count,
                       uint8_t out[OPS_HEADER_BYTES]);
 size_t ops_put_trace_op(const struct op *op, int previous, uint8_t out[OPS_TRACE_OP_MAX]);

@@ -40,7 +40,8 @@ $(4)/hunt/$(5): $(call hak_objects,$(4),fuzz/$(5).c $(FUZZ_PARTS_$(5)) \
 $(4)/replay/$(5): $(call hak_objects,$(4),fuzz/$(5).c $(FUZZ_PARTS_$(5)) fuzz/replay.c) \
     $(4)/libhakmem-prefixed.a
 	@mkdir -p $$(@D)
-	$(call hak_say,link)$(call hak_link,$(1),$(2),$(3)) $(FUZZ_WRAP) $(FUZZ_LDFLAGS_$(5)) -o $$@ $$^
+	$(call hak_say,link)$(call hak_link,$(1),$(2),$(3)) \
+	    $(FUZZ_WRAP) $(FUZZ_LDFLAGS_$(5)) -o $$@ $$^
 endef
 
 # $(1) flavour, $(2) compiler, $(3) geometry
@@ -80,6 +81,7 @@ $(BUILD)/ops: $(call hak_objects,$(call hak_out,audit,$(CC),default),\
 	$(call hak_say,link)$(call hak_link,audit,$(CC),default) -o $@ $^
 
 $(call hak_test_needs,unit/test_ops,$(FUZZ_LANGUAGE:.c=.o))
+$(call hak_test_needs,unit/test_mutator,$(FUZZ_LANGUAGE:.c=.o) fuzz/mutator.o)
 $(call hak_test_needs,unit/test_shadow,$(FUZZ_LANGUAGE:.c=.o) fuzz/exec.o fuzz/exec_heap.o \
     fuzz/exec_child.o fuzz/shadow.o)
 
