@@ -333,13 +333,10 @@ void stress_library_event(bool constructor)
 
 static void load_library(void)
 {
-    char path[4096];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - sizeof "_calls.so");
+    char path[4200];
     void *library;
 
-    if (n < 0)
-        wrong("cannot read /proc/self/exe");
-    memcpy(path + n, "_calls.so", sizeof "_calls.so");
+    snprintf(path, sizeof path, "%s_calls.so", load_self());
     library = dlopen(path, RTLD_NOW);
     if (library == NULL)
         wrong(dlerror());

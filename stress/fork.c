@@ -25,6 +25,7 @@
 #define CHILD_STEPS 400u
 #define SHARED_BLOCKS 256u
 #define DEPTH_MAX 2
+#define STATUS_HANGS 97
 
 struct common {
     struct run *run;
@@ -105,7 +106,7 @@ static void wait_for_child(const struct worker *w, pid_t pid, const char *who)
         if (errno != EINTR)
             load_fail(w, "waitpid: %s", strerror(errno));
     }
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+    if (WIFEXITED(status) && WEXITSTATUS(status) == STATUS_HANGS)
         load_fail(w, "a %s did not end in %.0f s", who, watch.stall_seconds);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         load_fail(w, "a %s ended with status %#x (signal %d)", who, status, WTERMSIG(status));
@@ -121,6 +122,16 @@ static void *childs_thread(void *arg)
     return NULL;
 }
 
+static void on_alarm(int signal)
+{
+    static const char text[] = "FAIL fork: a child hangs; its stack:\n";
+
+    (void)signal;
+    if (write(STDERR_FILENO, text, sizeof text - 1) > 0)
+        watch_write_stack();
+    _exit(STATUS_HANGS);
+}
+
 // The rest of a child's life. `w` and `blocks` are what the forking thread held; of the other
 // threads and of the C library's locks the child knows nothing, so it uses neither stdio nor
 // malloc.
@@ -131,6 +142,7 @@ static _Noreturn void child(struct worker *w, struct block *blocks, size_t n)
     for (int depth = 0; depth <= DEPTH_MAX; depth++) {
         pid_t pid = -1;
 
+        signal(SIGALRM, on_alarm);
         alarm((unsigned)watch.stall_seconds);
         w->rng.state ^= (uint64_t)getpid() * 0x9e3779b97f4a7c15u;
         give_all(w, blocks, n / 2);
@@ -144,14 +156,14 @@ static _Noreturn void child(struct worker *w, struct block *blocks, size_t n)
         if (pid != 0)
             break; // only the new child goes on, with all that it inherited
     }
-    // TSan allows no new thread in the child of a process with many.
-    if (!LOAD_TSAN && rng_below(&w->rng, 4) == 0)
+    // Sanitizers hold locks of their own over thread creation, and do not free them in the child.
+    if (!LOAD_SANITIZER && rng_below(&w->rng, 4) == 0)
         pthread_join(load_thread_start(childs_thread, w), NULL);
     if (rng_below(&w->rng, 32) == 0) {
         char *argv[] = { (char *)"stress", (char *)"fork", (char *)"--role", (char *)"fresh",
                          NULL };
 
-        execv("/proc/self/exe", argv);
+        execv(load_self(), argv);
         _exit(98);
     }
     give_all(w, mine, CHILD_BLOCKS);

@@ -28,7 +28,7 @@
 #define BOUND_SERVER_PEAK 1.7
 #define PEAK_SLACK (16 * MIB)
 #define RETURN_SECONDS 3.0
-#define RETURN_SLACK_CACHED (192 * MIB)
+#define RETURN_SLACK_CACHED (32 * MIB)
 #define RETURN_SLACK (16 * MIB)
 
 struct figures {
@@ -234,7 +234,7 @@ static void judge(struct run *r, const char *name, const struct figures *f, doub
         load_fail(NULL, "%s: RSS is %.2f times the %zu MiB live at the peak; bound %.2f", name,
                   peak, f->live_peak / MIB, bound);
     // A block in a thread's cache holds its whole slab: after Robson's program, the only block of
-    // it. So what stays before a trim is bounded by the caches, not by the live bytes.
+    // it. So caches that are not used must be flushed.
     if (f->live_after == 0 && above(f->rss_after, f) > RETURN_SLACK_CACHED)
         load_fail(NULL, "%s: %zu MiB stay when nothing is live", name,
                   above(f->rss_after, f) / MIB);

@@ -122,12 +122,22 @@ void load_audit(const char *when, uint64_t live)
                   (unsigned long long)audit.remote);
 }
 
+const char *load_self(void)
+{
+    static char path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+
+    if (n < 0)
+        load_fail(NULL, "cannot read /proc/self/exe: %s", strerror(errno));
+    return path;
+}
+
 int load_spawn(char *const argv[], double seconds_max)
 {
     uint64_t give_up = load_now_ns() + (uint64_t)(seconds_max * 1e9);
     int status;
     pid_t pid;
-    int error = posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ);
+    int error = posix_spawn(&pid, load_self(), NULL, NULL, argv, environ);
 
     if (error != 0)
         load_fail(NULL, "cannot start this program again: %s", strerror(error));

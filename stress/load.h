@@ -39,7 +39,12 @@
 #else
 #define LOAD_ASAN 0
 #endif
-#define LOAD_SANITIZER (LOAD_TSAN || LOAD_ASAN)
+#if defined(HAK_VALGRIND)
+#define LOAD_VALGRIND 1
+#else
+#define LOAD_VALGRIND 0
+#endif
+#define LOAD_SANITIZER (LOAD_TSAN || LOAD_ASAN || LOAD_VALGRIND)
 
 // An amount of live memory or of work, less where the flavour is slow or the arena small.
 #define LOAD_BUDGET(n) ((n) / (GEOMETRY_SMALL ? 16 : LOAD_SANITIZER ? 4 : 1))
@@ -95,6 +100,8 @@ void load_audit(const char *when, uint64_t live);
 // Waits until the threads of this process are no more than `threads` (detached ones have ended).
 void load_wait_threads(unsigned threads);
 unsigned load_count_threads(void);
+// The path of this program. (Not /proc/self/exe: under Valgrind that is Valgrind.)
+const char *load_self(void);
 // Starts this program again with `argv` (ended by NULL) and waits for it; returns its wait status.
 // Kills it and fails after `seconds_max`.
 int load_spawn(char *const argv[], double seconds_max);
@@ -190,6 +197,8 @@ struct watch_settings {
 };
 extern struct watch_settings watch;
 void watch_start(void);
+// Writes the calling thread's stack to standard error; for signal handlers.
+void watch_write_stack(void);
 void watch_end(void);
 size_t watch_rss_peak(void);
 size_t watch_live_peak(void);

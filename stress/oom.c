@@ -222,7 +222,7 @@ static int oom_role(const char *text)
                          NULL };
 
         set_limit(RLIMIT_AS, LIMIT_BYTES);
-        execv("/proc/self/exe", argv);
+        execv(load_self(), argv);
         load_fail(NULL, "execv: %s", strerror(errno));
     }
     if (strcmp(text, "exhaust") != 0 && strcmp(text, "data") != 0)

@@ -91,16 +91,29 @@ static void *part_thread(void *arg)
     return NULL;
 }
 
+// A load of the mixture: of those named on the command line, or of all.
+static const struct load *draw(struct run *r, struct rng *rng)
+{
+    const char *name;
+
+    if (r->argc == 0)
+        return mixed[rng_below(rng, MIXED)];
+    name = r->argv[rng_below(rng, (uint64_t)r->argc)];
+    for (size_t i = 0; i < MIXED; i++) {
+        if (strcmp(mixed[i]->name, name) == 0)
+            return mixed[i];
+    }
+    fprintf(stderr, "stress soak: \"%s\" is no load that can be mixed\n", name);
+    exit(2);
+}
+
 static void round_together(struct run *r, struct sampler *s, struct rng *rng, double seconds)
 {
-    size_t first = rng_below(rng, MIXED);
-    size_t step = rng_between(rng, 1, 3); // three different ones: 2 * step is no multiple of MIXED
-
     for (unsigned i = 0; i < TOGETHER; i++) {
         struct run *part = &s->parts[i];
 
         memset(part, 0, sizeof *part);
-        part->load = mixed[(first + i * step) % MIXED];
+        part->load = draw(r, rng);
         part->threads = (unsigned)rng_between(rng, 2, r->threads < 2 ? 2 : r->threads);
         part->seconds = seconds;
         part->seed = rng_next(rng);
@@ -166,7 +179,7 @@ static void soak(struct run *r)
         load_wait_threads(threads_before);
         load_audit("in the silence", 0);
         judge(rounds, &warm);
-        if (rounds % OWN_PROCESS_EVERY == 1)
+        if (r->argc == 0 && rounds % OWN_PROCESS_EVERY == 1)
             round_in_own_process(alone[rounds / OWN_PROCESS_EVERY % ALONE]);
     }
     if (r->csv != NULL) {
@@ -180,7 +193,7 @@ static void soak(struct run *r)
 const struct load load_soak = {
     .name = "soak",
     .help = "all loads mixed, for hours, with samples as CSV",
-    .arguments = "",
+    .arguments = "[load ...]: mix these only",
     .threads = 8,
     .run = soak,
 };

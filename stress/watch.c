@@ -174,13 +174,18 @@ void watch_allow(size_t bytes)
 
 // ---- the dump ----
 
-static void on_dump_signal(int signal)
+void watch_write_stack(void)
 {
     void *frames[STACK_DEPTH_MAX];
     int n = backtrace(frames, STACK_DEPTH_MAX);
 
-    (void)signal;
     backtrace_symbols_fd(frames, n, STDERR_FILENO);
+}
+
+static void on_dump_signal(int signal)
+{
+    (void)signal;
+    watch_write_stack();
 }
 
 static void dump_workers(void)
