@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "sched/process.h"
+#include "sched/races.h"
 #include "sched/system.h"
 #include "sched/weaken.h"
 #include "target.h"
@@ -35,7 +36,8 @@ static struct {
     struct sched_program body;
     struct sched_report report;
     struct strategy *strategy;
-    uint32_t at_barrier; // bit per thread
+    uint32_t at_barrier;              // bit per thread
+    struct vclock known[THREADS_MAX]; // what each knew when it came to its last barrier
     uint32_t barriers_passed;
     uint64_t os_failed; // calls, when the arena was last looked at
     uint64_t arena_bytes;
@@ -112,9 +114,14 @@ static bool is_barrier_open(void *arg)
 static void barrier(const struct op *op)
 {
     static const struct sched_site at = { .name = "barrier", .kind = EVENT_WAIT };
-    uint32_t number = run.barriers_passed;
-    run.at_barrier |= 1u << sched_current();
+    uint32_t number = run.barriers_passed, t = sched_current();
+    run.at_barrier |= 1u << t;
+    run.known[t] = memory_publish(t);
+    races_release(&run.known);
     sched_wait(&at, is_barrier_open, &number);
+    races_acquire(&run.known);
+    for (uint32_t u = 0; u < THREADS_MAX; u++)
+        memory_learn(t, &run.known[u]);
     if (number != run.barriers_passed)
         return; // another one opened it
     run.barriers_passed++;
@@ -124,17 +131,14 @@ static void barrier(const struct op *op)
     sched_quiet_begin();
     exec_audit(&run.exec, op);
     sched_quiet_end();
+    races_release(&run.known);
 }
 
 // A system that failed while the arena was set up may have left a smaller one.
 static void look_at_arena(void)
 {
-    struct hak_stats stats;
     run.os_failed = os_fault_failed();
-    sched_quiet_begin();
-    run.exec.allocator->get_stats(&stats);
-    sched_quiet_end();
-    run.exec.arena_bytes = stats.reserved_bytes;
+    run.exec.arena_bytes = process_arena_bytes();
 }
 
 // A program that frees in one thread what it allocated in another hands the pointer over with
@@ -144,15 +148,22 @@ static void perform_on_slot(const struct op *op)
     uint32_t slot = op->slot % run.exec.slot_count, t = sched_current();
     unsigned fields = ops_fields(op->kind);
     unsigned before = atomic_load(&run.exec.slots[slot].state);
-    if ((fields & OPS_SLOT) && before == SLOT_FULL)
+    struct exec_slot *x = &run.exec.slots[slot];
+    if ((fields & OPS_SLOT) && before == SLOT_FULL) {
         memory_learn(t, &run.handed[slot]);
+        races_acquire(&run.handed[slot]);
+        races_write(x->block.start, x->block.asked); // the user's last access
+    }
     exec_op(&run.exec, op);
     if (os_fault_failed() != run.os_failed)
         look_at_arena();
     bool acted = fields & OPS_DST ? before == SLOT_EMPTY
                                   : (fields & OPS_SLOT) && before != SLOT_BUSY;
-    if (acted && atomic_load(&run.exec.slots[slot].state) == SLOT_FULL)
+    if (acted && atomic_load(&run.exec.slots[slot].state) == SLOT_FULL) {
         run.handed[slot] = memory_publish(t);
+        races_write(x->block.start, x->block.asked); // the user's first access
+        races_release(&run.handed[slot]);
+    }
 }
 
 static void perform(const struct op *op)
@@ -192,6 +203,8 @@ static void thread_body(void *arg, uint32_t t)
             perform(&run.program.list[i]);
     run.current[t] = NULL;
     process_exit_thread();
+    run.known[t] = memory_publish(t); // who waits for all also waits for its end
+    races_release(&run.known);
 }
 
 // ---- one execution ----
@@ -226,6 +239,7 @@ static void reset_all(void)
     e->arena_bytes = run.arena_bytes;
     run.os_failed = 0;
     run.at_barrier = run.barriers_passed = 0;
+    memset(run.known, 0, sizeof run.known);
     memset(run.current, 0, sizeof run.current);
 }
 

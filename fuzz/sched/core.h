@@ -30,6 +30,7 @@ struct sched_core {
     uint32_t freeze_step[SCHED_THREADS_MAX]; // SCHED_NOBODY: never
     struct sched_thread threads[SCHED_THREADS_MAX];
     struct fiber conductor;
+    char races_begin, races_end; // tokens: all threads begin after set-up, and end before the check
     const struct sched_program *program;
     struct strategy *strategy;
     struct sched_report *report;

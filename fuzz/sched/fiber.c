@@ -23,22 +23,19 @@
 #if __has_feature(address_sanitizer)
 #define FIBER_ASAN 1
 #endif
-#if __has_feature(thread_sanitizer)
-#define FIBER_TSAN 1
-#endif
 #endif
 #if defined(__SANITIZE_ADDRESS__)
 #define FIBER_ASAN 1
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define FIBER_TSAN 1
 #endif
 #if defined(FIBER_ASAN)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
-#if defined(FIBER_TSAN)
+#if defined(SCHED_TSAN)
+#include <errno.h>
 #include <sanitizer/tsan_interface.h>
+void AnnotateBenignRaceSized(const char *file, int line, const volatile void *p, size_t bytes,
+                             const char *why);
 #endif
 #if defined(HAK_VALGRIND)
 #include <valgrind/valgrind.h>
@@ -115,8 +112,10 @@ static void fiber_begin(void)
 void fiber_adopt(struct fiber *f)
 {
     *f = (struct fiber){ 0 };
-#if defined(FIBER_TSAN)
+#if defined(SCHED_TSAN)
     f->tsan_fiber = __tsan_get_current_fiber();
+    AnnotateBenignRaceSized(__FILE__, __LINE__, &errno, sizeof errno,
+                            "one variable for all fibers; scheduler.c keeps each one's value");
 #endif
 }
 
@@ -131,7 +130,7 @@ static void map_stack(struct fiber *f)
     }
     f->stack = p + page;
     f->stack_bytes = FIBER_STACK_BYTES;
-#if defined(FIBER_TSAN)
+#if defined(SCHED_TSAN)
     f->tsan_fiber = __tsan_create_fiber(0);
 #endif
 #if defined(HAK_VALGRIND)
@@ -167,7 +166,7 @@ void fiber_switch(struct fiber *from, struct fiber *to, bool last)
     const void *bottom = to->stack != NULL ? to->stack : to->arg;
     __sanitizer_start_switch_fiber(last ? NULL : &from->asan_fake_stack, bottom, to->stack_bytes);
 #endif
-#if defined(FIBER_TSAN)
+#if defined(SCHED_TSAN)
     __tsan_switch_to_fiber(to->tsan_fiber, __tsan_switch_to_fiber_no_sync);
 #endif
     (void)last;

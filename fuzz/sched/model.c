@@ -24,8 +24,10 @@
 
 #include <string.h>
 
+#include "races.h"
 #include "scheduler.h"
 
+#define TOKENS_MAX 65536u
 #define LOCATIONS_MAX 8192u // a power of two; at most half of them are used in one execution
 
 struct memory_thread {
@@ -44,6 +46,8 @@ static struct {
     uint64_t sc_count;
     uint32_t epoch;
     uint32_t location_count;
+    uint32_t token_count;
+    char tokens[RACES_CHECKED ? TOKENS_MAX : 1];
 } m; // epoch 0 is that of no execution
 
 static void join(struct vclock *to, const struct vclock *from)
@@ -59,6 +63,7 @@ void memory_reset(void)
     m.store_count = 0;
     m.sc_count = 0;
     m.location_count = 0;
+    m.token_count = 0;
     if (++m.epoch == 0) { // wrapped: entries of 2^32 executions ago would seem alive
         memset(m.table, 0, sizeof m.table);
         m.epoch = 1;
@@ -176,6 +181,8 @@ static void learn(struct memory_thread *t, const struct store *s, uint32_t order
     if (order & ORDER_ACQUIRE) {
         join(&t->now, &s->release);
         join(&t->visible, &s->release);
+        if (s->token != NULL)
+            races_acquire(s->token);
     } else {
         join(&t->pending, &s->release);
     }
@@ -192,8 +199,16 @@ const struct store *memory_read(uint32_t thread, struct location *l, uint32_t ba
     return s;
 }
 
-void memory_write(uint32_t thread, struct location *l, uint64_t value, uint32_t order,
-                  uint32_t site)
+static char *new_token(void)
+{
+    if (m.token_count == TOKENS_MAX)
+        sched_fail("harness", "more than %u releases in one execution", TOKENS_MAX);
+    return &m.tokens[m.token_count++];
+}
+
+// `token`: that of the release sequence which the store continues, or NULL.
+static void write_store(uint32_t thread, struct location *l, uint64_t value, uint32_t order,
+                        uint32_t site, char *token)
 {
     const struct memory_thread *t = &m.threads[thread];
     struct store *s = &l->history[l->stores++ % MEMORY_HISTORY];
@@ -205,7 +220,19 @@ void memory_write(uint32_t thread, struct location *l, uint64_t value, uint32_t 
     s->site = site;
     s->release = order & ORDER_RELEASE ? t->now : t->fenced;
     memset(s->seen, 0, sizeof s->seen);
+    s->token = token;
+    if (RACES_CHECKED && (order & ORDER_RELEASE)) {
+        if (token == NULL)
+            s->token = new_token();
+        races_release(s->token);
+    }
     set_raw_value(l->address, l->bytes, value);
+}
+
+void memory_write(uint32_t thread, struct location *l, uint64_t value, uint32_t order,
+                  uint32_t site)
+{
+    write_store(thread, l, value, order, site, NULL);
 }
 
 void memory_update(uint32_t thread, struct location *l, uint64_t value, uint32_t order,
@@ -214,9 +241,10 @@ void memory_update(uint32_t thread, struct location *l, uint64_t value, uint32_t
     struct memory_thread *t = &m.threads[thread];
     const struct store *old = memory_newest(l);
     struct vclock sequence = old->release; // a release sequence goes on through an update
+    char *token = old->token;
     t->stale_run = 0;
     learn(t, old, order);
-    memory_write(thread, l, value, order, site);
+    write_store(thread, l, value, order, site, token);
     join(&l->history[(l->stores - 1) % MEMORY_HISTORY].release, &sequence);
 }
 

@@ -32,6 +32,7 @@ struct store {
     uint32_t time; // the storing thread's own clock; 0: before the execution
     uint32_t site;
     struct vclock release;            // what a load with acquire order learns
+    char *token;                      // the same for a race detector (races.h), or NULL
     uint32_t seen[SCHED_THREADS_MAX]; // each thread's clock at its first load of this store
 };
 

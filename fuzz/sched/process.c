@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <arena.h>
 #include <seam/thread.h>
 
 #include "core.h"
@@ -102,7 +103,14 @@ void process_fork(bool child)
         hooks.parent();
         return;
     }
+    for (uint32_t t = 0; t < core.program->threads; t++)
+        core.threads[t].fiber.abandoned |= t != core.current && (core.unfinished >> t & 1);
     core.unfinished = 1u << core.current;
     core.frozen &= core.unfinished;
     hooks.child();
+}
+
+size_t process_arena_bytes(void)
+{
+    return hak_arena.bytes;
 }

@@ -17,4 +17,7 @@ void process_exit_thread(void);
 // In the child the other threads are gone for ever.
 void process_fork(bool child);
 
+// Bytes of the allocator's arena, 0 before it is set up: no scheduling point.
+size_t process_arena_bytes(void);
+
 #endif

@@ -4,13 +4,15 @@
 # OUT/allocator.o, whose .data and .bss are named hak_state: process.c restores them between
 # executions. OUT/libsched.a is the scheduler; it is never instrumented for coverage or for races.
 
-SCHED_FLAVOURS := sched sched-asan sched-fuzz
+SCHED_FLAVOURS := sched sched-asan sched-fuzz sched-tsan
 FLAVOURS += $(SCHED_FLAVOURS)
 CFLAGS_sched := -O2
 CFLAGS_sched-asan := -O1 -fno-omit-frame-pointer $(SANITIZE_ADDRESS) \
     -fno-sanitize-address-globals-dead-stripping
 CFLAGS_sched-fuzz := $(CFLAGS_sched-asan) -fsanitize=fuzzer-no-link \
     -fno-sanitize-coverage=stack-depth
+# Only src/ is instrumented for races; everything else tells the tool what it needs (races.h).
+CFLAGS_sched-tsan := -O1 -fno-omit-frame-pointer -fsanitize=thread
 $(foreach f,$(SCHED_FLAVOURS),$(eval INCLUDES_$(f) := -Ifuzz/sched -Isrc) \
     $(eval SOURCES_$(f) := $(filter-out src/seam/%,$(SOURCES))))
 
@@ -27,11 +29,18 @@ $(4)/allocator.o: $(4)/libhakmem-prefixed.a
 	@! objdump -h $$@ | awk '$$$$2 ~ /^\.(data|bss|tdata|tbss)/ && $$$$2 !~ /rel\.ro/ && $$$$3 !~ /^0+$$$$/' | \
 	    grep . || { echo '$$@: variables outside of hak_state' >&2; exit 1; }
 # Instrumented as little as possible: only what tells AddressSanitizer of stacks and pages.
-$(4)/fuzz/sched/%.o: SCHED_CC = $(call hak_cc,sched,$(2),$(3))
-$(SCHED_TOLD:%=$(4)/fuzz/sched/%.o): SCHED_CC = $(call hak_cc,$(patsubst %-fuzz,%-asan,$(1)),$(2),$(3))
+$(4)/fuzz/%.o $(4)/tests/model/%.o: SCHED_CC = $(call hak_cc,sched,$(2),$(3)) $(if $(filter sched-tsan,$(1)),-DSCHED_TSAN=1)
+$(if $(filter sched-asan sched-fuzz,$(1)),$(SCHED_TOLD:%=$(4)/fuzz/sched/%.o): \
+    SCHED_CC = $(call hak_cc,sched-asan,$(2),$(3)))
 $(4)/fuzz/sched/%.o: fuzz/sched/%.c $(4)/flags
 	@mkdir -p $$(@D)
 	$(call hak_say,compile)$$(SCHED_CC) -MMD -MP -c -o $$@ $$<
+$(if $(filter sched-tsan,$(1)),$(4)/fuzz/%.o: fuzz/%.c $(4)/flags
+	@mkdir -p $$(@D)
+	$(call hak_say,compile)$$(SCHED_CC) -MMD -MP -c -o $$@ $$<
+$(4)/tests/model/%.o: tests/model/%.c $(4)/flags
+	@mkdir -p $$(@D)
+	$(call hak_say,compile)$$(SCHED_CC) -MMD -MP -c -o $$@ $$<)
 $(4)/libsched.a: $(patsubst %.c,$(4)/%.o,$(SCHED_SOURCES))
 	@rm -f $$@
 	$(call hak_say,archive)ar rcsD $$@ $$^
@@ -41,11 +50,13 @@ endef
 SCHED_GEOMETRIES := default small
 $(foreach g,$(SCHED_GEOMETRIES),$(eval $(call sched_rules,sched,$(CC),$(g),$(call \
     hak_out,sched,$(CC),$(g)))))
-$(foreach g,$(SCHED_GEOMETRIES),$(foreach f,sched-asan sched-fuzz,$(eval $(call \
+$(foreach g,$(SCHED_GEOMETRIES),$(foreach f,sched-asan sched-fuzz sched-tsan,$(eval $(call \
     sched_rules,$(f),$(CLANG),$(g),$(call hak_out,$(f),$(CLANG),$(g))))))
 
 SCHED_OUT := $(call hak_out,sched,$(CC),small)
-$(SCHED_OUT)/tests/model/protocol: $(SCHED_OUT)/tests/model/scenarios.o $(SCHED_OUT)/allocator.o
+SCHED_TSAN_OUT := $(call hak_out,sched-tsan,$(CLANG),small)
+$(foreach o,$(SCHED_OUT) $(SCHED_TSAN_OUT),$(eval \
+    $(o)/tests/model/protocol: $(o)/tests/model/scenarios.o $(o)/allocator.o))
 
 .PHONY: litmus
 litmus: $(SCHED_OUT)/tests/model/litmus ## the model of memory against the classic litmus tests
@@ -58,8 +69,8 @@ planted: $(SCHED_OUT)/tests/model/planted ## the scheduler against planted bugs,
 .PHONY: model orders
 model: litmus planted $(SCHED_OUT)/tests/model/protocol ## every execution of the protocols, within bounds
 	@$(SCHED_OUT)/tests/model/protocol
-orders: $(SCHED_OUT)/tests/model/protocol ## which memory order which scenario needs
-	@$< weaken
+orders: $(SCHED_TSAN_OUT)/tests/model/protocol ## which memory order which scenario needs
+	@TSAN_OPTIONS="report_bugs=1:exitcode=0:log_path=/dev/null" $< weaken
 
 # ---- targets on logical threads ----
 
@@ -80,5 +91,5 @@ $(4)/hunt/$(5): $(call hak_objects,$(4),fuzz/$(5).c $(SCHED_PARTS) fuzz/mutator.
 endef
 $(foreach t,$(SCHED_TARGETS),$(foreach g,$(SCHED_GEOMETRIES),$(eval $(call \
     sched_target_rules,sched,$(CC),$(g),$(call hak_out,sched,$(CC),$(g)),$(t))) \
-    $(foreach f,sched-asan sched-fuzz,$(eval $(call \
+    $(foreach f,sched-asan sched-fuzz sched-tsan,$(eval $(call \
     sched_target_rules,$(f),$(CLANG),$(g),$(call hak_out,$(f),$(CLANG),$(g)),$(t))))))

@@ -24,10 +24,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "races.h"
 #include "trace.h"
 
 struct sched_core core;
 uint8_t sched_order_mask[SCHED_SITES_MAX];
+uint8_t sched_site_used[SCHED_SITES_MAX];
 void (*sched_reads_from)(uint32_t load_site, uint32_t store_site);
 
 static const struct sched_site site_begin = { .name = "thread.begin", .kind = EVENT_BEGIN };
@@ -87,10 +89,11 @@ void sched_quiet_end(void)
 
 static _Noreturn void leave(enum sched_outcome outcome)
 {
+    races_release(&core.races_end);
     core.report->outcome = outcome;
     core.running = false;
     for (uint32_t t = 0; t < core.program->threads; t++)
-        core.threads[t].fiber.abandoned = core.unfinished >> t & 1;
+        core.threads[t].fiber.abandoned |= core.unfinished >> t & 1;
     fiber_switch(&core.threads[core.current].fiber, &core.conductor, true);
     abort(); // an abandoned fiber is never continued
 }
@@ -258,7 +261,8 @@ void core_point(const struct sched_site *at, uintptr_t address)
     if (next == SCHED_NOBODY)
         leave(SCHED_OK); // only frozen threads are left
     if (next != t) {
-        int saved = errno; // each thread has its own
+        int saved = errno;              // each thread has its own
+        races_release(&core.races_end); // it may be abandoned here
         core.current = next;
         fiber_switch(&core.threads[t].fiber, &core.threads[next].fiber, false);
         errno = saved;
@@ -294,6 +298,7 @@ void core_record(const struct sched_site *at, const struct location *l, uintptr_
 static void thread_main(void *arg)
 {
     uint32_t t = (uint32_t)(uintptr_t)arg;
+    races_acquire(&core.races_begin);
     count_step(t);
     memory_tick(t);
     core_record(&site_begin, NULL, 0, 0, 0, 0, false);
@@ -303,6 +308,7 @@ static void thread_main(void *arg)
     if (core.threads[t].locks_held != 0)
         sched_fail("lock", "thread %u ends with a lock held", t);
     core.unfinished &= ~(1u << t);
+    races_release(&core.races_end);
     core.local_step[t]++;
     uint32_t next = decide();
     if (next == SCHED_NOBODY)
@@ -338,9 +344,16 @@ enum sched_outcome sched_run(const struct sched_program *program, struct strateg
     strategy->begin(strategy, program->threads);
     core.running = true;
     // No decision: until its first scheduling point a thread does nothing that others can see.
+    races_release(&core.races_begin);
     fiber_switch(&core.conductor, &core.threads[0].fiber, false);
+    races_acquire(&core.races_end);
     core.current = 0;
     report->steps = core.step;
+    if (races_reported() && report->outcome == SCHED_OK) {
+        report->outcome = SCHED_FAILED;
+        snprintf(report->kind, sizeof report->kind, "data race");
+        snprintf(report->message, sizeof report->message, "plain accesses that nothing orders");
+    }
     trace_end(report);
     return report->outcome;
 }

@@ -74,6 +74,10 @@ struct own_ptr {
 #define fetch_or_relaxed(site, cell, v) SCHED_UPDATE(site, cell, UPDATE_OR, v, 0)
 #define fetch_or_release(site, cell, v) SCHED_UPDATE(site, cell, UPDATE_OR, v, ORDER_RELEASE)
 #define fetch_or_acq_rel(site, cell, v) SCHED_UPDATE(site, cell, UPDATE_OR, v, SCHED_ACQ_REL)
+#define fetch_or_seq_cst(site, cell, v) \
+    SCHED_UPDATE(site, cell, UPDATE_OR, v, SCHED_ACQ_REL | ORDER_SC)
+#define fetch_and_seq_cst(site, cell, v) \
+    SCHED_UPDATE(site, cell, UPDATE_AND, v, SCHED_ACQ_REL | ORDER_SC)
 #define fetch_and_relaxed(site, cell, v) SCHED_UPDATE(site, cell, UPDATE_AND, v, 0)
 #define fetch_and_acq_rel(site, cell, v) SCHED_UPDATE(site, cell, UPDATE_AND, v, SCHED_ACQ_REL)
 #define fetch_add_relaxed(site, cell, v) SCHED_UPDATE(site, cell, UPDATE_ADD, v, 0)
@@ -106,8 +110,8 @@ struct own_ptr {
 #define init_cell(cell, v) sched_init_cell(&(cell)->raw, sizeof((cell)->raw), SCHED_VALUE(v))
 
 // Owner cells are no scheduling points: nothing may depend on when another thread sees them.
-#define own_load(cell) ((cell)->raw)
-#define own_store(cell, v) ((void)((cell)->raw = (v)))
+#define own_load(cell) __atomic_load_n(&(cell)->raw, __ATOMIC_RELAXED)
+#define own_store(cell, v) __atomic_store_n(&(cell)->raw, v, __ATOMIC_RELAXED)
 #define own_order() ((void)0)
 
 #define spin_hint(site)                         \
