@@ -196,6 +196,36 @@ static void test_flush_oldest(void **state)
     check_audit();
 }
 
+// A cache that is not refilled halves with each trim; one that is refilled stays.
+static void test_decay(void **state)
+{
+    (void)state;
+    struct heap *h = heaps[0];
+    unsigned class_index = hak_class_of(64);
+    struct magazine *m = &h->magazines[class_index];
+    hak_heap_flush_all(h);
+    h->now_ms = 1;
+    hak_heap_trim(h);
+    while (live_count <= hak_classes[class_index].cache_max)
+        allocate(h, class_index, 1);
+    uint32_t before = hak_magazine_count(m);
+    h->now_ms = 2;
+    hak_heap_trim(h); // refilled since the last
+    assert_int_equal(hak_magazine_count(m), before);
+    while (live_count != 0 && hak_magazine_count(m) < hak_classes[class_index].cache_max)
+        release(h, live_count - 1, false);
+    for (uint64_t now_ms = 3; (before = hak_magazine_count(m)) != 0; now_ms++) {
+        h->now_ms = now_ms;
+        hak_heap_trim(h);
+        assert_int_equal(hak_magazine_count(m), before / 2);
+        check_audit();
+    }
+    while (live_count != 0)
+        release(h, live_count - 1, false);
+    hak_heap_flush_all(h);
+    check_audit();
+}
+
 // Remote blocks come back through the inbox, before new units are taken.
 static void test_remote_first(void **state)
 {
@@ -306,9 +336,9 @@ static void test_mistakes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random),       cmocka_unit_test(test_flush_oldest),
-        cmocka_unit_test(test_remote_first), cmocka_unit_test(test_release_waits),
-        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_random),        cmocka_unit_test(test_flush_oldest),
+        cmocka_unit_test(test_decay),         cmocka_unit_test(test_remote_first),
+        cmocka_unit_test(test_release_waits), cmocka_unit_test(test_mistakes),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }
