@@ -28,6 +28,26 @@
 
 #include "hakmem.h"
 
+// Sanitizers keep memory and address space of their own: limits and measurements mean nothing then.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+    __has_feature(memory_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+// Children end by pthread_exit or _exit with cmocka's memory still allocated.
+const char *__asan_default_options(void);
+__attribute__((weak, visibility("default"))) const char *__asan_default_options(void)
+{
+    return "detect_leaks=0";
+}
+
 #define KIB(n) ((size_t)(n) << 10)
 #define MIB(n) ((size_t)(n) << 20)
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))

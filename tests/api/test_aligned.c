@@ -9,9 +9,8 @@ static void use(void *p, size_t align, size_t n)
         fail_msg("alignment %zu, %zu bytes: %p", align, n, p);
     size_t usable = hak_malloc_usable_size(p);
     assert_true(usable >= n);
-    ((char *)p)[0] = 1;
     if (n > 0)
-        ((char *)p)[n - 1] = 2;
+        ((char *)p)[0] = ((char *)p)[n - 1] = 2;
     if (usable <= MIB(1))
         memset(p, 3, usable);
 }

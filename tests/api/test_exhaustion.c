@@ -119,6 +119,8 @@ static void run_limited(const char *mode, size_t bytes)
 static void seventy_percent_of_512_mib(void **state)
 {
     (void)state;
+    if (SANITIZED)
+        skip();
     run_limited("--exhaust", limit);
 }
 
@@ -126,6 +128,8 @@ static void seventy_percent_of_512_mib(void **state)
 static void tiny_limits(void **state)
 {
     (void)state;
+    if (SANITIZED)
+        skip();
     for (size_t bytes = MIB(4); bytes <= MIB(64); bytes += MIB(2)) {
         fflush(NULL);
         pid_t child = fork();
@@ -185,6 +189,8 @@ static void lowered_later(void)
 static void a_limit_lowered_later(void **state)
 {
     (void)state;
+    if (SANITIZED)
+        skip();
     assert_exited_0(run_child(lowered_later));
 }
 

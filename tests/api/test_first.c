@@ -187,6 +187,8 @@ static void in_destructor(void)
 static void first_call_in_a_destructor_of_the_main_thread(void **state)
 {
     (void)state;
+    if (SANITIZED) // their own threads outlive the last one
+        skip();
     for (current = 0; current < CALLS; current++)
         assert_exited_0(run_child(in_destructor));
 }
