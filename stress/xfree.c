@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RING_BATCHES 64u
+#define RING_BATCHES LOAD_BUDGET(64u)
 #define BATCH_MAX 256u
 
 struct batch {
