@@ -97,24 +97,22 @@ static COLD void call_handler_or_throw(void)
     handler();
 }
 
-static COLD void *allocate_or_throw(size_t n)
+// ---- new ----
+
+// Where a miss of operator new goes.
+static NOINLINE void *new_slow(size_t n)
 {
     for (;;) {
-        call_handler_or_throw();
-        void *p = hak_malloc(n);
-        if (p != NULL)
+        void *p = hak_alloc_slow(n);
+        if (likely(p != NULL))
             return p;
+        call_handler_or_throw();
     }
 }
 
-// ---- new ----
-
 OPERATOR void *_Znwm(size_t n)
 {
-    void *p = front_malloc(n);
-    if (unlikely(p == NULL))
-        return allocate_or_throw(n);
-    return p;
+    return front_malloc_or(n, new_slow);
 }
 
 OPERATOR void *_Znam(size_t n)
