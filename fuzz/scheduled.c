@@ -126,8 +126,8 @@ static void barrier(const struct op *op)
         return; // another one opened it
     run.barriers_passed++;
     run.at_barrier = 0;
-    if (sched_frozen() != 0)
-        return;
+    if (sched_frozen() != 0 || process_vanished() != 0)
+        return; // what they hold is in no place that the map knows
     sched_quiet_begin();
     exec_audit(&run.exec, op);
     sched_quiet_end();
@@ -138,7 +138,8 @@ static void barrier(const struct op *op)
 static void look_at_arena(void)
 {
     run.os_failed = os_fault_failed();
-    run.exec.arena_bytes = process_arena_bytes();
+    if (process_arena_bytes() < run.exec.arena_bytes)
+        run.exec.arena_bytes = process_arena_bytes();
 }
 
 // A program that frees in one thread what it allocated in another hands the pointer over with
@@ -286,7 +287,11 @@ static void execute(void)
         .frozen_thread = SCHED_NOBODY,
         .describe = describe,
     };
+    if (run.target->begin != NULL)
+        run.target->begin(&run.exec);
     enum sched_outcome outcome = sched_run(&run.body, run.strategy, &run.report);
+    if (outcome != SCHED_OK && run.target->expected != NULL && run.target->expected(&run.report))
+        return;
     if (outcome != SCHED_OK) {
         const struct sched_report *r = &run.report;
         uint32_t t = r->trace_count != 0 ? r->trace[r->trace_count - 1].thread : 0;
@@ -295,9 +300,8 @@ static void execute(void)
     }
     if (sched_frozen() != 0)
         return; // what it holds is lost, by design: no census
-    if (run.target->finish != NULL)
-        run.target->finish(&run.exec);
-    exec_finish(&run.exec);
+    if (run.target->finish == NULL || !run.target->finish(&run.exec))
+        exec_finish(&run.exec);
 }
 
 // For coverage: which store each load read, as counters beside those of the compiler.
@@ -317,6 +321,15 @@ static bool runs_twice(const uint8_t *data, size_t size)
     return (h ^ h >> 16) % 64 == 0;
 }
 
+static bool decode(const struct scheduled_target *target, const uint8_t *data, size_t size)
+{
+    if (!ops_decode_lenient(&run.program, data, size, &target->limits))
+        return false;
+    for (size_t i = 0; target->adapt != NULL && i < run.program.count; i++)
+        target->adapt(&run.program.list[i]);
+    return true;
+}
+
 static void weaken_one(void)
 {
     const char *site = getenv("HAK_WEAKEN");
@@ -328,7 +341,7 @@ static void weaken_one(void)
 
 int scheduled_run(const struct scheduled_target *target, const uint8_t *data, size_t size)
 {
-    if (!ops_decode_lenient(&run.program, data, size, &target->limits))
+    if (!decode(target, data, size))
         return -1;
     run.target = target;
     if (run.exec.slots == NULL) {
@@ -353,7 +366,7 @@ int scheduled_run(const struct scheduled_target *target, const uint8_t *data, si
 bool scheduled_print(const struct scheduled_target *target, const uint8_t *data, size_t size,
                      FILE *out)
 {
-    if (!ops_decode_lenient(&run.program, data, size, &target->limits))
+    if (!decode(target, data, size))
         return false;
     ops_print(&run.program, out);
     return true;

@@ -15,10 +15,18 @@ struct scheduled_target {
     size_t space_bytes;      // address space of the virtual process
     uint64_t live_bytes_max; // allocations beyond are skipped
     const char *options;     // HAKMEM_OPTIONS of the virtual process, or NULL
-    // Called before each operation, in the thread that does it; true: it was done here. May be NULL.
+    // All may be NULL.
+    // Changes an operation of the input to what this target is about, before anything runs.
+    void (*adapt)(struct op *op);
+    // Called once per execution, after the reset.
+    void (*begin)(struct exec *exec);
+    // Called before each operation, in the thread that does it; true: it was done here.
     bool (*operation)(struct exec *exec, const struct op *op);
-    // Called when all threads have ended well, before everything is freed. May be NULL.
-    void (*finish)(struct exec *exec);
+    // Whether the failure of an execution is what had to come; then it ends there, well.
+    bool (*expected)(const struct sched_report *report);
+    // Called when all threads have ended well; true: the end was checked here, else everything is
+    // freed and audited (exec_finish).
+    bool (*finish)(struct exec *exec);
 };
 
 // Runs one input; 0, or -1 if it is none. Ends the process by target_found, with the time line, if

@@ -26,6 +26,7 @@ static struct {
     void (*child)(void);
     bool armed[SCHED_THREADS_MAX];
     uint32_t generation[SCHED_THREADS_MAX]; // threads that ended in this place
+    uint32_t vanished;
 } hooks;
 
 extern char __start_hak_state[], __stop_hak_state[];
@@ -82,16 +83,27 @@ uint32_t hak_thread_id(void)
     return core.current + 1 + hooks.generation[core.current] * SCHED_THREADS_MAX;
 }
 
-void process_exit_thread(void)
+void process_end_thread(void)
 {
     uint32_t t = core.current;
     for (int round = 0; round < EXIT_ROUNDS_MAX && hooks.armed[t]; round++) {
         hooks.armed[t] = false;
         hooks.on_exit();
     }
+}
+
+void process_begin_thread(void)
+{
+    uint32_t t = core.current;
     hooks.armed[t] = false;
     hooks.generation[t]++;
     sched_heaps[t] = &hak_no_heap;
+}
+
+void process_exit_thread(void)
+{
+    process_end_thread();
+    process_begin_thread();
 }
 
 void process_fork(bool child)
@@ -104,7 +116,12 @@ void process_fork(bool child)
         return;
     }
     for (uint32_t t = 0; t < core.program->threads; t++)
-        core.threads[t].fiber.abandoned |= t != core.current && (core.unfinished >> t & 1);
+        if (t != core.current) {
+            core.threads[t].fiber.abandoned |= core.unfinished >> t & 1;
+            hooks.vanished += core.unfinished >> t & 1;
+            hooks.armed[t] = false;
+            sched_heaps[t] = &hak_no_heap;
+        }
     core.unfinished = 1u << core.current;
     core.frozen &= core.unfinished;
     hooks.child();
@@ -113,4 +130,9 @@ void process_fork(bool child)
 size_t process_arena_bytes(void)
 {
     return hak_arena.bytes;
+}
+
+uint32_t process_vanished(void)
+{
+    return hooks.vanished;
 }

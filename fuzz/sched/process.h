@@ -10,12 +10,18 @@
 void process_reset(void);
 
 // The running logical thread ends: its exit hook runs as often as it is armed anew, at most as
-// often as the C library would. What the thread does afterwards it does as a new thread.
+// often as the C library would. What it does from there on are late destructors, until ...
+void process_end_thread(void);
+// ... another thread takes its place.
+void process_begin_thread(void);
+// Both.
 void process_exit_thread(void);
 
 // The running thread forks: `parent` or child goes on, as told, with the hooks called around it.
 // In the child the other threads are gone for ever.
 void process_fork(bool child);
+// Threads that forks have taken away since the reset.
+uint32_t process_vanished(void);
 
 // Bytes of the allocator's arena, 0 before it is set up: no scheduling point.
 size_t process_arena_bytes(void);
