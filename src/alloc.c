@@ -27,22 +27,24 @@
 #include "mapped.h"
 #include "options.h"
 
-// Trims this thread's cache and purges the pool if it is time. On every way out of the gate.
-static void tick(struct heap *h)
+static struct heap *enter(void)
 {
-    uint64_t now_ms = os_clock_ms();
-    if (unlikely(now_ms - h->trimmed_ms > hak_options.purge_delay_ms))
-        hak_heap_trim(h, now_ms);
-    if (likely(!hak_pool_tick(now_ms, hak_options.purge_delay_ms)))
-        return;
-    hak_heap_release_kept(h);
-    hak_heaps_sweep(h, TAG_NONE, SWEEP_HEAPS_MAX);
-    hak_pool_purge(now_ms, hak_options.purge_delay_ms, PURGE_UNITS_MAX);
+    struct heap *h = hak_enter();
+    if (likely(h != NULL))
+        h->now_ms = os_clock_ms();
+    return h;
 }
 
+// Trims this thread's cache and purges the pool if it is time, then leaves.
 static void leave(struct heap *h)
 {
-    tick(h);
+    if (unlikely(h->now_ms - h->trimmed_ms > hak_options.purge_delay_ms))
+        hak_heap_trim(h);
+    if (unlikely(hak_pool_tick(h->now_ms, hak_options.purge_delay_ms))) {
+        hak_heap_release_kept(h);
+        hak_heaps_sweep(h, TAG_NONE, SWEEP_HEAPS_MAX);
+        hak_pool_purge(h->now_ms, hak_options.purge_delay_ms, PURGE_UNITS_MAX);
+    }
     hak_leave(h);
 }
 
@@ -80,7 +82,7 @@ static void *refill(struct heap *h, unsigned class_index, bool *zero)
 // Enters the gate, so the thread may have got its heap only now.
 COLD static void *alloc_class_gated(unsigned class_index, bool *zero)
 {
-    struct heap *h = hak_enter();
+    struct heap *h = enter();
     *zero = false;
     if (h == NULL)
         return NULL;
@@ -106,24 +108,24 @@ static inline void *alloc_class(unsigned class_index, size_t n, bool *zero)
 
 // ---- large and huge ----
 
-static void *alloc_units(size_t n, size_t align, bool zero)
+static void *alloc_units(struct heap *h, size_t n, size_t align, bool zero)
 {
     if (n <= LARGE_SIZE_MAX && align <= SUPERSLAB_SIZE / 2)
-        return hak_large_alloc(n, align, zero);
-    return hak_huge_alloc(n, align, zero);
+        return hak_large_alloc(h, n, align, zero);
+    return hak_huge_alloc(h, n, align, zero);
 }
 
 COLD static void *alloc_large(size_t n, size_t align, bool zero)
 {
     if (n > REQUEST_MAX || align > REQUEST_MAX)
         return out_of_memory();
-    struct heap *h = hak_enter();
+    struct heap *h = enter();
     if (h == NULL)
         return out_of_memory();
-    void *p = alloc_units(n, align, zero);
+    void *p = alloc_units(h, n, align, zero);
     if (p == NULL) {
         scrape(h, TAG_NONE);
-        p = alloc_units(n, align, zero);
+        p = alloc_units(h, n, align, zero);
     }
     if (p == NULL && (n > LARGE_SIZE_MAX || align > SUPERSLAB_SIZE / 2))
         p = hak_mapped_alloc(n, align);
@@ -192,10 +194,10 @@ static struct slab *large_record(void *p, unsigned tag, enum fault otherwise)
     return s;
 }
 
-static void free_large(void *p, unsigned tag)
+static void free_large(struct heap *h, void *p, unsigned tag)
 {
     struct slab *s = hak_large_record(p);
-    if (likely(s != NULL && hak_large_free(s)))
+    if (likely(s != NULL && hak_large_free(h, s)))
         return;
     if (hak_tag_of(p) == TAG_NONE) // another thread has freed it since the tag was read
         fault_no_block(p);
@@ -247,11 +249,11 @@ NOINLINE void hak_free_slow(void *p, const void *call_site)
         fault_no_block(p);
     if (tag <= CLASS_LAST)
         sanitize_give(p, hak_class_bytes(tag));
-    struct heap *h = hak_enter();
+    struct heap *h = enter();
     if (unlikely(h == NULL))
         hak_enter_as_guest();
     if (tag > CLASS_LAST)
-        free_large(p, tag);
+        free_large(h, p, tag);
     else if (likely(h != NULL))
         free_block(h, p, tag);
     else
@@ -298,13 +300,13 @@ static void *realloc_large(void *p, unsigned tag, size_t n)
 {
     struct slab *s = large_record(p, tag, FAULT_INVALID_REALLOC);
     size_t old_bytes = own_load(&s->bytes);
-    struct heap *h = n > CLASS_SIZE_MAX ? hak_enter() : NULL;
+    struct heap *h = n > CLASS_SIZE_MAX ? enter() : NULL;
     void *to = NULL;
     if (h != NULL) {
-        if (hak_large_resize(s, n))
+        if (hak_large_resize(h, s, n))
             to = p;
-        else if ((to = hak_huge_move(s, n)) != NULL)
-            hak_large_free(s); // its pages went to the new place
+        else if ((to = hak_huge_move(h, s, n)) != NULL)
+            hak_large_free(h, s); // its pages went to the new place
         leave(h);
     }
     return to != NULL ? to : move_block(p, old_bytes, n);
@@ -372,7 +374,7 @@ size_t hak_usable_bytes(void *p)
 
 bool hak_trim(size_t pad)
 {
-    struct heap *h = hak_enter();
+    struct heap *h = enter();
     if (h == NULL)
         return false;
     scrape(h, TAG_NONE);

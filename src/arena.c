@@ -16,7 +16,11 @@
 #include <seam/os.h>
 #include <seam/sanitizer.h>
 
-struct arena hak_arena;
+#include "options.h"
+
+// Before it is set up no address is inside, whichever of the two a racing reader sees first.
+#define NOWHERE ((char *)((uintptr_t)1 << 63))
+struct arena hak_arena = { .base = NOWHERE };
 
 // A table that grows with the SuperSlabs begun. Guarded by the lock of superslab.c.
 struct growing {
@@ -91,7 +95,9 @@ bool hak_arena_start(size_t bytes_max)
 {
     if (os_page_size() > UNIT_SIZE)
         return false;
-    size_t bytes = bytes_max != 0 ? min_size(bytes_max, ARENA_SIZE_MAX) : ARENA_SIZE_MAX;
+    size_t bytes = ARENA_SIZE_MAX;
+    if (bytes_max != 0)
+        bytes = min_size(bytes, max_size(bytes_max, ARENA_SIZE_MIN));
     bytes = min_size(bytes, SANITIZER_ARENA_MAX);
     size_t left = hak_os_address_space_left();
     if (left != SIZE_MAX)
@@ -118,9 +124,13 @@ static bool grow(struct growing *table, uint32_t superslabs)
 bool hak_arena_commit(uint32_t first, uint32_t count)
 {
     // A table that has grown already when the next step fails is only ahead of its use.
-    return grow(&records, first + count) && grow(&stamps, first + count) &&
-           os_commit(hak_arena.base + (size_t)first * SUPERSLAB_SIZE,
-                     (size_t)count * SUPERSLAB_SIZE);
+    char *base = hak_arena.base + (size_t)first * SUPERSLAB_SIZE;
+    size_t bytes = (size_t)count * SUPERSLAB_SIZE;
+    if (!grow(&records, first + count) || !grow(&stamps, first + count) || !os_commit(base, bytes))
+        return false;
+    if (hak_options.huge_pages != 0)
+        os_advise_huge(base, bytes);
+    return true;
 }
 
 size_t hak_arena_metadata_bytes(void)

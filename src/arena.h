@@ -9,7 +9,7 @@
 
 #include "config.h"
 
-// Immutable after hak_arena_start. All zero before it: then no pointer is ours.
+// Immutable after hak_arena_start. Before it no pointer is ours.
 struct arena {
     char *base;                     // multiple of SUPERSLAB_SIZE
     size_t bytes;                   // multiple of SUPERSLAB_SIZE
@@ -27,7 +27,8 @@ struct arena {
 extern struct arena hak_arena __attribute__((visibility("hidden")));
 
 // Reserves the arena and its tables, the largest that the address space, RLIMIT_AS and `bytes_max`
-// (0: no bound) allow. False if not even the smallest fits; may be called again later.
+// (0: no bound; less than ARENA_SIZE_MIN counts as that) allow. False if not even the smallest
+// fits; may be called again later.
 bool hak_arena_start(size_t bytes_max);
 
 // Makes the records and the blocks of `count` SuperSlabs from `first` on accessible. The caller

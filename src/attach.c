@@ -39,6 +39,7 @@ static struct {
 
 static struct {
     struct lock lock;          // serialises set-up; before any other lock
+    bool options_read;         // guarded by it
     struct atomic_u32 started; // 1: everything below this file is set up
     struct atomic_u32 hooks;   // exit and fork hooks: HOOKS_*
 } process = { .lock = LOCK_INIT(RANK_START) };
@@ -55,7 +56,9 @@ static bool start(void)
     lock_acquire(&process.lock);
     bool ok = load_relaxed(STARTED_AGAIN, &process.started) != 0;
     if (!ok) {
-        hak_options_read();
+        if (!process.options_read)
+            hak_options_read();
+        process.options_read = true; // once, also when the arena cannot be had yet
         hak_classes_start((size_t)hak_options.cache_kib << 10);
         ok = hak_arena_start((size_t)hak_options.arena_mib << 20);
         if (ok) {
@@ -183,8 +186,11 @@ void hak_leave(struct heap *h)
 static void give_back(struct heap *becomes)
 {
     struct heap *h = tls_heap();
-    if (!hak_heap_is_real(h))
+    if (!hak_heap_is_real(h)) {
+        if (becomes == &hak_late_heap)
+            tls_set_heap(becomes); // the C library may free after the last exit handler
         return;
+    }
     hak_enter_as_guest();
     tls_set_heap(becomes);
     hak_heaps_return(h);

@@ -167,7 +167,7 @@ static void check_runs(struct walk *w)
         if (!hak_large_ok(s))
             error(w, "a large block's record contradicts itself", hak_slab_base(s));
     }
-    struct large_stats counts = hak_large_stats();
+    struct large_counts counts = hak_large_live();
     if (counts.large != w->report->large || counts.huge != w->report->huge)
         error(w, "large or huge blocks are miscounted", NULL);
 }

@@ -22,8 +22,6 @@
 
 #include "heap.h"
 
-#include <seam/os.h>
-
 #include "fault.h"
 #include "meta.h"
 
@@ -132,7 +130,7 @@ static void release(struct heap *h, unsigned class_index, struct slab *s)
     unlink_slab(h, class_index, s);
     uint32_t units = own_load(&s->units);
     hak_slab_end(s);
-    hak_pool_release(hak_slab_unit(s), units, os_clock_ms());
+    hak_pool_release(hak_slab_unit(s), units, h->now_ms);
     hak_count(&h->counters.released, 1);
 }
 
@@ -397,9 +395,9 @@ void hak_heap_flush_all(struct heap *h)
     hak_heap_release_kept(h);
 }
 
-void hak_heap_trim(struct heap *h, uint64_t now_ms)
+void hak_heap_trim(struct heap *h)
 {
-    h->trimmed_ms = now_ms;
+    h->trimmed_ms = h->now_ms;
     for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
         uint64_t refilled = own_load(&h->counters.refilled[c]);
         uint32_t count = hak_magazine_count(&h->magazines[c]);

@@ -34,6 +34,9 @@ struct heap_counters {
     struct own_u64 remote_freed, remote_drained; // blocks
     struct own_u64 drains;
     struct own_u64 sweeps, adopted; // heaps looked at; slabs taken over
+    // Large and huge blocks: handed out less freed by this heap, and their usable bytes. Sums over
+    // all heaps are what is live; one heap's may be negative (modulo 2^64).
+    struct own_u64 large, huge, large_bytes;
 };
 
 struct heap {
@@ -45,6 +48,7 @@ struct heap {
     struct slab *last[CLASS_COUNT + 1];  // ... and added here
     struct slab *kept[CLASS_COUNT + 1];  // an empty one kept for the next refill, or NULL
     struct heap_counters counters;
+    uint64_t now_ms;                         // the clock when it entered its slow path
     uint64_t trimmed_ms;                     // when hak_heap_trim looked last
     uint64_t refilled_then[CLASS_COUNT + 1]; // counters.refilled at that time
 
@@ -90,7 +94,7 @@ void hak_heap_flush_all(struct heap *h);
 
 // Flushes half of each magazine that was not refilled since the last call: a cache that is not
 // needed decays. Called by the owner about once per purge delay.
-void hak_heap_trim(struct heap *h, uint64_t now_ms);
+void hak_heap_trim(struct heap *h);
 
 // Takes back what other threads freed. Returns the number of blocks.
 uint32_t hak_heap_drain(struct heap *h);

@@ -14,6 +14,7 @@
 #include "heaps.h"
 
 #include <seam/lock.h>
+#include <seam/os.h>
 
 #include "meta.h"
 
@@ -23,8 +24,10 @@ static struct {
     struct atomic_u32 count; // heaps in the table
     struct atomic_u32 idle_count;
     struct atomic_u32 rotor; // next heap to sweep
-    struct atomic_ptr table[HEAPS_MAX];
 } heaps = { .lock = LOCK_INIT(RANK_HEAPS) };
+
+// Apart from the initialised data, so that only the pages in use exist.
+static struct atomic_ptr table[HEAPS_MAX];
 
 void hak_heaps_start(void)
 {
@@ -46,7 +49,7 @@ uint32_t hak_heaps_idle(void)
 
 struct heap *hak_heaps_at(uint32_t index)
 {
-    return load_relaxed(HEAPS_TABLE_READ, &heaps.table[index]);
+    return load_relaxed(HEAPS_TABLE_READ, &table[index]);
 }
 
 // Takes the first idle heap that is not being swept off the stack. Caller holds the lock.
@@ -76,7 +79,7 @@ static struct heap *make(void)
     if (h == NULL)
         return NULL;
     hak_heap_start(h);
-    store_relaxed(HEAPS_TABLE_WRITE, &heaps.table[count], h);
+    store_relaxed(HEAPS_TABLE_WRITE, &table[count], h);
     store_release(HEAPS_ADD, &heaps.count, count + 1); // the heap and its entry
     return h;
 }
@@ -104,6 +107,7 @@ static void push_idle(struct heap *h)
 
 void hak_heaps_return(struct heap *h)
 {
+    h->now_ms = os_clock_ms();
     hak_heap_flush_all(h);
     push_idle(h);
 }
@@ -112,6 +116,7 @@ void hak_heaps_return(struct heap *h)
 static bool sweep_one(struct heap *mine, struct heap *idle, unsigned class_index)
 {
     uint64_t released = own_load(&idle->counters.released);
+    idle->now_ms = mine->now_ms;
     hak_heap_flush_all(idle); // magazines are empty but for a heap whose thread a fork took away
     bool gained = own_load(&idle->counters.released) != released;
     if (class_index != TAG_NONE)

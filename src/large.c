@@ -14,17 +14,18 @@
 #include <seam/os.h>
 #include <seam/sanitizer.h>
 
+#include "heaps.h"
 #include "pool.h"
 
 static struct {
-    struct atomic_u64 large, huge, bytes; // live now: blocks, blocks, usable bytes
-} counts;
+    struct atomic_u64 large, huge, bytes; // freed without a heap
+} guests;
 
 void hak_large_start(void)
 {
-    init_cell(&counts.large, 0);
-    init_cell(&counts.huge, 0);
-    init_cell(&counts.bytes, 0);
+    init_cell(&guests.large, 0);
+    init_cell(&guests.huge, 0);
+    init_cell(&guests.bytes, 0);
 }
 
 size_t hak_large_usable(size_t n)
@@ -37,23 +38,33 @@ static uint32_t units_for(size_t n)
     return (uint32_t)(round_up(max_size(n, 1), UNIT_SIZE) >> UNIT_SHIFT);
 }
 
-static void *hand_out(const struct run *r, enum slab_state state, size_t n)
+static void *hand_out(struct heap *h, const struct run *r, enum slab_state state, size_t n)
 {
     struct slab *s = hak_slab_at(r->unit);
     void *p = hak_unit_base(r->unit);
     hak_slab_begin_block(s, state, r->units, hak_large_usable(n));
-    store_relaxed(LARGE_LIVE, &s->live,
-                  1); // the user passes the pointer on with an order of its own
-    if (state == SLAB_LARGE)
-        fetch_add_relaxed(LARGE_COUNT, &counts.large, 1);
-    else
-        fetch_add_relaxed(HUGE_COUNT, &counts.huge, 1);
-    fetch_add_relaxed(LARGE_BYTES, &counts.bytes, hak_large_usable(n));
+    store_relaxed(LARGE_LIVE, &s->live, 1); // the user passes the pointer on with its own order
+    hak_count(state == SLAB_LARGE ? &h->counters.large : &h->counters.huge, 1);
+    hak_count(&h->counters.large_bytes, hak_large_usable(n));
     sanitize_take(p, n, r->units * UNIT_SIZE);
     return p;
 }
 
-void *hak_large_alloc(size_t n, size_t align, bool zero)
+static void count_freed(struct heap *h, const struct slab *s)
+{
+    bool large = own_load(&s->state) == SLAB_LARGE;
+    uint64_t bytes = own_load(&s->bytes);
+    if (likely(h != NULL)) {
+        hak_count(large ? &h->counters.large : &h->counters.huge, (uint64_t)-1);
+        hak_count(&h->counters.large_bytes, -bytes);
+        return;
+    }
+    fetch_add_relaxed(GUEST_LARGE, &guests.large, large);
+    fetch_add_relaxed(GUEST_HUGE, &guests.huge, !large);
+    fetch_add_relaxed(GUEST_BYTES, &guests.bytes, bytes);
+}
+
+void *hak_large_alloc(struct heap *h, size_t n, size_t align, bool zero)
 {
     uint32_t units = units_for(n);
     unsigned align_units = (unsigned)max_size(align >> UNIT_SHIFT, 1);
@@ -63,17 +74,17 @@ void *hak_large_alloc(size_t n, size_t align, bool zero)
         return NULL;
     if (zero)
         hak_pool_zero_warm(&r);
-    return hand_out(&r, SLAB_LARGE, n);
+    return hand_out(h, &r, SLAB_LARGE, n);
 }
 
-void *hak_huge_alloc(size_t n, size_t align, bool zero)
+void *hak_huge_alloc(struct heap *h, size_t n, size_t align, bool zero)
 {
     struct run r;
     if (n > hak_arena.bytes)
         return NULL;
     if (hak_pool_acquire_huge(units_for(n), align, zero, &r) == POOL_NONE)
         return NULL;
-    return hand_out(&r, SLAB_HUGE, n);
+    return hand_out(h, &r, SLAB_HUGE, n);
 }
 
 struct slab *hak_large_record(const void *p)
@@ -84,33 +95,29 @@ struct slab *hak_large_record(const void *p)
     return is_start ? s : NULL;
 }
 
-bool hak_large_free(struct slab *s)
+bool hak_large_free(struct heap *h, struct slab *s)
 {
     // Acquire and release: the winner sees what other threads did to the block before.
     if (exchange_acq_rel(LARGE_FREE, &s->live, 0) != 1)
         return false;
     uint32_t unit = hak_slab_unit(s);
     uint32_t units = own_load(&s->units);
-    if (own_load(&s->state) == SLAB_LARGE)
-        fetch_add_relaxed(LARGE_UNCOUNT, &counts.large, (uint64_t)-1);
-    else
-        fetch_add_relaxed(HUGE_UNCOUNT, &counts.huge, (uint64_t)-1);
-    fetch_add_relaxed(LARGE_BYTES_MINUS, &counts.bytes, -own_load(&s->bytes));
+    count_freed(h, s);
     sanitize_give(hak_slab_base(s), units * UNIT_SIZE);
     hak_slab_end(s);
-    hak_pool_release_huge(unit, units, true, os_clock_ms());
+    hak_pool_release_huge(unit, units, true, h != NULL ? h->now_ms : os_clock_ms());
     return true;
 }
 
 // Gives the units from `keep` on back to the pool.
-static void give_tail(struct slab *s, uint32_t keep)
+static void give_tail(struct heap *h, struct slab *s, uint32_t keep)
 {
     uint32_t unit = hak_slab_unit(s);
     uint32_t units = own_load(&s->units);
     own_store(&s->units, keep);
     hak_set_tags(unit + keep, units - keep, TAG_NONE);
     sanitize_own(hak_unit_base(unit + keep), (units - keep) * UNIT_SIZE);
-    hak_pool_release_huge(unit + keep, units - keep, true, os_clock_ms());
+    hak_pool_release_huge(unit + keep, units - keep, true, h->now_ms);
 }
 
 static bool extend(struct slab *s, uint32_t units)
@@ -128,7 +135,7 @@ static bool extend(struct slab *s, uint32_t units)
     return true;
 }
 
-bool hak_large_resize(struct slab *s, size_t n)
+bool hak_large_resize(struct heap *h, struct slab *s, size_t n)
 {
     if (n > hak_arena.bytes)
         return false;
@@ -141,38 +148,45 @@ bool hak_large_resize(struct slab *s, size_t n)
     if (units > have && !extend(s, units))
         return false;
     if (units < have)
-        give_tail(s, units);
-    fetch_add_relaxed(LARGE_BYTES_RESIZE, &counts.bytes, hak_large_usable(n) - own_load(&s->bytes));
+        give_tail(h, s, units);
+    hak_count(&h->counters.large_bytes, hak_large_usable(n) - own_load(&s->bytes));
     own_store(&s->bytes, hak_large_usable(n));
     sanitize_take_more(hak_slab_base(s), n, units * UNIT_SIZE);
     return true;
 }
 
-void *hak_huge_move(struct slab *s, size_t n)
+void *hak_huge_move(struct heap *h, struct slab *s, size_t n)
 {
     size_t old_bytes = own_load(&s->bytes);
     if (own_load(&s->state) != SLAB_HUGE || n <= old_bytes)
         return NULL;
-    void *to = hak_huge_alloc(n, 1, false);
+    void *to = hak_huge_alloc(h, n, 1, false);
     if (to == NULL)
         return NULL;
     struct slab *target = hak_slab_at(hak_unit_of(to));
     sanitize_open(hak_slab_base(s), old_bytes);
     if (!os_move(to, hak_slab_base(s), old_bytes)) {
-        hak_large_free(target);
+        hak_large_free(h, target);
         return NULL;
     }
     sanitize_take_more(to, n, own_load(&target->units) * UNIT_SIZE);
     return to;
 }
 
-struct large_stats hak_large_stats(void)
+struct large_counts hak_large_live(void)
 {
-    return (struct large_stats){
-        .large = load_relaxed(LARGE_STATS_LARGE, &counts.large),
-        .huge = load_relaxed(LARGE_STATS_HUGE, &counts.huge),
-        .usable_bytes = load_relaxed(LARGE_STATS_BYTES, &counts.bytes),
+    struct large_counts live = {
+        .large = -load_relaxed(GUEST_LARGE_READ, &guests.large),
+        .huge = -load_relaxed(GUEST_HUGE_READ, &guests.huge),
+        .bytes = -load_relaxed(GUEST_BYTES_READ, &guests.bytes),
     };
+    for (uint32_t i = 0, count = hak_heaps_count(); i < count; i++) {
+        const struct heap_counters *c = &hak_heaps_at(i)->counters;
+        live.large += own_load(&c->large);
+        live.huge += own_load(&c->huge);
+        live.bytes += own_load(&c->large_bytes);
+    }
+    return live;
 }
 
 bool hak_large_ok(const struct slab *s)

@@ -29,14 +29,15 @@ static struct {
     struct lock lock; // rank RANK_REGISTRY: guards all but `live`
     struct cell *cells;
     size_t capacity, used, removed; // cells; a power of two, or 0
-    size_t bytes;
+    struct own_u64 bytes;           // written under the lock, read without it
     struct atomic_u64 live;
 } registry = { .lock = LOCK_INIT(RANK_REGISTRY) };
 
 void hak_mapped_start(void)
 {
     registry.cells = NULL;
-    registry.capacity = registry.used = registry.removed = registry.bytes = 0;
+    registry.capacity = registry.used = registry.removed = 0;
+    own_store(&registry.bytes, 0);
     init_cell(&registry.live, 0);
 }
 
@@ -68,10 +69,13 @@ static bool make_room(void)
 {
     if (2 * (registry.used + registry.removed + 1) <= registry.capacity)
         return true;
+    size_t least = 2 * (registry.used + 1);
     size_t capacity = CELLS_START;
-    while (capacity < 4 * (registry.used + 1))
+    while (capacity < 2 * least)
         capacity *= 2;
     struct cell *cells = hak_meta_alloc(capacity * sizeof(struct cell));
+    if (cells == NULL && capacity / 2 >= least) // fuller, but without the removed ones
+        cells = hak_meta_alloc((capacity /= 2) * sizeof(struct cell));
     if (cells == NULL)
         return false;
     for (size_t i = 0; i < registry.capacity; i++)
@@ -91,13 +95,13 @@ static bool insert(void *base, size_t bytes)
         return false;
     *probe(registry.cells, registry.capacity, base) = (struct cell){ base, bytes };
     registry.used++;
-    registry.bytes += bytes;
+    own_store(&registry.bytes, own_load(&registry.bytes) + bytes);
     return true;
 }
 
 static void take_out(struct cell *c)
 {
-    registry.bytes -= c->bytes;
+    own_store(&registry.bytes, own_load(&registry.bytes) - c->bytes);
     c->bytes = 0;
     registry.used--;
     registry.removed++;
@@ -187,10 +191,7 @@ uint64_t hak_mapped_count(void)
 
 size_t hak_mapped_bytes(void)
 {
-    lock_acquire(&registry.lock);
-    size_t bytes = registry.bytes;
-    lock_release(&registry.lock);
-    return bytes;
+    return own_load(&registry.bytes);
 }
 
 bool hak_mapped_ok(void)
@@ -202,6 +203,7 @@ bool hak_mapped_ok(void)
         removed += c->base != NULL && c->bytes == 0;
         bytes += c->bytes;
     }
-    return used == registry.used && removed == registry.removed && bytes == registry.bytes &&
+    return used == registry.used && removed == registry.removed &&
+           bytes == own_load(&registry.bytes) &&
            2 * (used + removed) <= registry.capacity + 2 * (registry.capacity == 0);
 }

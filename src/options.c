@@ -12,7 +12,7 @@
 //        name            min  max       default  help
 #define OPTIONS(X)                                                            \
     X(arena_mib, 0, 16777216, 0, "address space to reserve, MiB; 0: as fits") \
-    X(purge_delay_ms, 0, 3600000, 100, "time that free units stay committed")  \
+    X(purge_delay_ms, 0, 3600000, 100, "time that free units stay committed") \
     X(cache_kib, 1, 65536, 128, "bound of one magazine, KiB of blocks")       \
     X(huge_pages, 0, 1, 0, "1: advise 2 MiB pages")                           \
     X(stats, 0, 2, 0, "at exit: 1 statistics as text, 2 as JSON")             \

@@ -307,6 +307,8 @@ size_t hak_pool_purge(uint64_t now_ms, uint64_t delay_ms, size_t units_max)
             continue;
         }
         uint32_t old = aged(i, empty, now_ms, delay_ms);
+        while ((size_t)__builtin_popcount(old) > units_max - purged)
+            old &= old - 1;
         if (old != 0)
             purged += purge_units(i, hak_superslab_claim_empty(i, old));
     }

@@ -15,6 +15,8 @@
     X(LOCK_WAIT, "acquire: pairs with LOCK_RELEASE; leaves 'someone may wait' behind")             \
     X(LOCK_RELEASE, "release: publishes the critical section to the next holder")                  \
     /* seam/os.c */                                                                                \
+    X(PAGE_SIZE_READ, "relaxed: a constant, or 0 before it is known")                              \
+    X(PAGE_SIZE_WRITE, "relaxed: every thread writes the same")                                    \
     X(OS_FAILURE_COUNT, "relaxed: a counter")                                                      \
     X(OS_FAILURES_READ, "relaxed: statistics")                                                     \
     /* foreign.c */                                                                                \
@@ -48,17 +50,17 @@
     X(CLAIM_AT_SPIN, "hint: the word changed, so another thread succeeded")                        \
     X(CLAIM_EMPTY,                                                                                 \
       "acquire: as CLAIM_CAS; release is not needed, RMWs keep GIVE's release sequence")           \
-    X(GIVE,                                                                                        \
-      "release: contents, tags and records of units, to CLAIM_CAS, CLAIM_AT_CAS, CLAIM_EMPTY")     \
-    X(GIVE_FREE_HINT, "release: the word, to HINT_CLEAR (lemma H)")                                \
-    X(GIVE_EMPTY_HINT, "release: the word, to HINT_CLEAR (lemma H)")                               \
+    X(GIVE, "seq_cst: releases contents, tags, records to CLAIM_*; Dekker with HINT_RECHECK")      \
+    X(GIVE_FREE_LOOK, "seq_cst: Dekker with HINT_CLEAR (lemma H)")                                 \
+    X(GIVE_FREE_HINT, "seq_cst: a clear hint is set again, see HINT_CLEAR")                        \
+    X(GIVE_EMPTY_LOOK, "seq_cst: Dekker with HINT_CLEAR (lemma H)")                                \
+    X(GIVE_EMPTY_HINT, "seq_cst: a clear hint is set again, see HINT_CLEAR")                       \
     X(BEGIN_LOAD, "relaxed: written under the same lock")                                          \
     X(BEGIN_STORE, "release: committed records and memory, to SUPERSLAB_BEGUN_READ")               \
     X(HINT_READ, "relaxed: chooses candidates; a claim decides")                                   \
-    X(HINT_CLEAR,                                                                                  \
-      "acquire: the words of those who set the hint before; release keeps their sequence")         \
-    X(HINT_RECHECK, "relaxed: ordered after HINT_CLEAR by its acquire")                            \
-    X(HINT_RESTORE, "relaxed: the word that it announces was released by its giver")               \
+    X(HINT_CLEAR, "seq_cst: Dekker with GIVE_FREE_LOOK and GIVE_EMPTY_LOOK (lemma H)")             \
+    X(HINT_RECHECK, "seq_cst: Dekker with GIVE (lemma H)")                                         \
+    X(HINT_RESTORE, "seq_cst: as GIVE_FREE_HINT")                                                  \
     /* slab.c */                                                                                   \
     X(SLAB_REMOTE_PEEK, "relaxed: audit at a quiescent point")                                     \
     /* remote.c */                                                                                 \
@@ -144,18 +146,14 @@
     X(FORK_OPEN_CHILD, "release: as FORK_OPEN")                                                    \
     /* large.c */                                                                                  \
     X(LARGE_LIVE, "relaxed: the user passes the pointer on with an order of its own")              \
-    X(LARGE_COUNT, "relaxed: a counter")                                                           \
-    X(HUGE_COUNT, "relaxed: a counter")                                                            \
-    X(LARGE_BYTES, "relaxed: a counter")                                                           \
     X(LARGE_FREE,                                                                                  \
       "acquire: other threads' use of the block; release: mine. Decides a racing double free")     \
-    X(LARGE_UNCOUNT, "relaxed: a counter")                                                         \
-    X(HUGE_UNCOUNT, "relaxed: a counter")                                                          \
-    X(LARGE_BYTES_MINUS, "relaxed: a counter")                                                     \
-    X(LARGE_BYTES_RESIZE, "relaxed: a counter")                                                    \
-    X(LARGE_STATS_LARGE, "relaxed: statistics")                                                    \
-    X(LARGE_STATS_HUGE, "relaxed: statistics")                                                     \
-    X(LARGE_STATS_BYTES, "relaxed: statistics")                                                    \
+    X(GUEST_LARGE, "relaxed: a counter")                                                           \
+    X(GUEST_HUGE, "relaxed: a counter")                                                            \
+    X(GUEST_BYTES, "relaxed: a counter")                                                           \
+    X(GUEST_LARGE_READ, "relaxed: statistics")                                                     \
+    X(GUEST_HUGE_READ, "relaxed: statistics")                                                      \
+    X(GUEST_BYTES_READ, "relaxed: statistics")                                                     \
     X(LARGE_OK, "relaxed: audit at a quiescent point")                                             \
     /* mapped.c */                                                                                 \
     X(MAPPED_COUNT, "relaxed: whoever holds a block was handed it after it was counted")           \

@@ -85,10 +85,10 @@ void hak_get_stats(struct hak_stats *out)
         out->live_bytes += classes[c].live * classes[c].block_bytes;
         out->cached_bytes += classes[c].cached * classes[c].block_bytes;
     }
-    struct large_stats large = hak_large_stats();
+    struct large_counts large = hak_large_live();
     struct pool_stats pool = hak_pool_stats();
     size_t mapped_bytes = hak_mapped_bytes();
-    out->live_bytes += large.usable_bytes + mapped_bytes;
+    out->live_bytes += large.bytes + mapped_bytes;
     out->large_live = large.large;
     out->mapped_live = hak_mapped_count();
     out->huge_live = large.huge + out->mapped_live;

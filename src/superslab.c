@@ -10,10 +10,11 @@
 // A claim acquires what the giver released: the contents of the units, of their tags and records.
 // Whoever claimed a unit owns these alone until it gives the unit back.
 //
-// Hints: a set bit says "look here". Giving sets the bit *after* the word; clearing it is followed
-// by another look at the word. Either the clearer's read-modify-write of the hint comes later than
-// the giver's and then sees its word, or it comes earlier and the bit ends up set. So a unit that
-// is free is never without its hint for longer than its giver is in between (lemma H, CONCURRENCY).
+// Hints: a set bit says "look here". A giver changes the word, then looks at the hint and sets it
+// if it is clear; whoever clears it looks at the word afterwards, and sets it again if a unit is
+// free. All four sequentially consistent: either the giver sees the clear hint, or the clearer the
+// new word (Dekker). So a unit that is free is without its hint only while one of the two is on its
+// way (lemma H). The look spares the giver a read-modify-write of a line that all share.
 //
 // `begun` grows under the lock; a SuperSlab below it has committed memory and records.
 
@@ -73,16 +74,20 @@ size_t hak_superslab_bytes_committed_peak(void)
 }
 
 // Units that were UNUSED are in use from now on (or, negative, are UNUSED again).
-static void count_committed(int units)
+static void add_committed(int units)
 {
-    if (units == 0)
-        return;
     uint64_t now = (uint64_t)units +
                    fetch_add_relaxed(COMMITTED_ADD, &superslabs.units_committed, (uint64_t)units);
     uint64_t peak = load_relaxed(COMMITTED_PEAK_LOAD, &superslabs.units_peak);
     while (units > 0 && now > peak &&
            !cas_weak_relaxed(COMMITTED_PEAK_CAS, &superslabs.units_peak, &peak, now))
         spin_hint(COMMITTED_PEAK_SPIN);
+}
+
+static void count_committed(const struct run *claimed)
+{
+    if (claimed->warm != hak_run_bits(0, claimed->units))
+        add_committed((int)claimed->units - __builtin_popcount(claimed->warm));
 }
 
 bool hak_superslab_claim(uint32_t superslab, unsigned units, unsigned align, bool empty_only,
@@ -102,7 +107,7 @@ bool hak_superslab_claim(uint32_t superslab, unsigned units, unsigned align, boo
             out->unit = superslab * SUPERSLAB_UNITS + first;
             out->units = units;
             out->warm = (empty & (uint32_t)bits) >> first;
-            count_committed((int)units - __builtin_popcount(out->warm));
+            count_committed(out);
             return true;
         }
         spin_hint(CLAIM_SPIN); // another thread changed the word: it made progress
@@ -125,7 +130,7 @@ bool hak_superslab_claim_at(uint32_t unit, unsigned units, struct run *out)
     out->unit = unit;
     out->units = units;
     out->warm = (hak_mask_empty(word) & (uint32_t)bits) >> first;
-    count_committed((int)units - __builtin_popcount(out->warm));
+    count_committed(out);
     return true;
 }
 
@@ -141,22 +146,24 @@ static void publish(uint32_t unit, unsigned units, bool empty)
 {
     uint32_t superslab = unit / SUPERSLAB_UNITS;
     uint64_t bits = hak_run_bits(unit % SUPERSLAB_UNITS, units);
-    // Releases tags, records and contents of the units to whoever claims them next.
-    uint64_t before = fetch_or_release(GIVE, &hak_arena.masks[superslab],
+    // Releases tags, records and contents of the units to whoever claims them next. Dekker: HINT_*.
+    uint64_t before = fetch_or_seq_cst(GIVE, &hak_arena.masks[superslab],
                                        empty ? bits << 32 : bits);
     HAK_ASSERT(((before | before >> 32) & bits) == 0);
     (void)before;
     uint64_t hint = (uint64_t)1 << superslab % 64;
-    // Release: a clearer that comes later sees the word (lemma H).
-    fetch_or_release(GIVE_FREE_HINT, &hak_arena.free_hints[superslab / 64], hint);
-    if (empty)
-        fetch_or_release(GIVE_EMPTY_HINT, &hak_arena.empty_hints[superslab / 64], hint);
+    struct atomic_u64 *free_hint = &hak_arena.free_hints[superslab / 64];
+    struct atomic_u64 *empty_hint = &hak_arena.empty_hints[superslab / 64];
+    if ((load_seq_cst(GIVE_FREE_LOOK, free_hint) & hint) == 0)
+        fetch_or_seq_cst(GIVE_FREE_HINT, free_hint, hint);
+    if (empty && (load_seq_cst(GIVE_EMPTY_LOOK, empty_hint) & hint) == 0)
+        fetch_or_seq_cst(GIVE_EMPTY_HINT, empty_hint, hint);
 }
 
 void hak_superslab_give(uint32_t unit, unsigned units, bool empty)
 {
     if (!empty)
-        count_committed(-(int)units);
+        add_committed(-(int)units);
     publish(unit, units, empty);
 }
 
@@ -173,7 +180,7 @@ bool hak_superslab_begin(uint32_t count, uint32_t units, uint32_t expected_begun
     // Publishes the committed memory; units that stay ACTIVE for the caller have word 0 already.
     store_release(BEGIN_STORE, &superslabs.begun, begun + count);
     lock_release(&superslabs.lock);
-    count_committed((int)units);
+    add_committed((int)units);
     uint32_t rest = count * SUPERSLAB_UNITS - units;
     if (rest != 0)
         publish(*unit + units, rest, false);
@@ -198,11 +205,10 @@ void hak_superslab_clear_hint(uint32_t superslab, bool empty)
 {
     struct atomic_u64 *hints = empty ? hak_arena.empty_hints : hak_arena.free_hints;
     uint64_t hint = (uint64_t)1 << superslab % 64;
-    // Acquires the words of those who set the bit before; then a second look (lemma H).
-    fetch_and_acq_rel(HINT_CLEAR, &hints[superslab / 64], ~hint);
-    uint64_t word = load_relaxed(HINT_RECHECK, &hak_arena.masks[superslab]);
+    fetch_and_seq_cst(HINT_CLEAR, &hints[superslab / 64], ~hint); // then a second look (lemma H)
+    uint64_t word = load_seq_cst(HINT_RECHECK, &hak_arena.masks[superslab]);
     if (hak_mask_empty(word) != 0 || (!empty && hak_mask_unused(word) != 0))
-        fetch_or_relaxed(HINT_RESTORE, &hints[superslab / 64], hint);
+        fetch_or_seq_cst(HINT_RESTORE, &hints[superslab / 64], hint);
 }
 
 bool hak_superslab_ok(uint32_t superslab)

@@ -7,8 +7,8 @@
 //   load_relaxed  load_acquire  load_seq_cst      (SITE, cell)
 //   store_relaxed store_release store_seq_cst     (SITE, cell, value)
 //   exchange_acquire exchange_release exchange_acq_rel exchange_seq_cst (SITE, cell, value) -> old
-//   fetch_or_relaxed fetch_or_release fetch_or_acq_rel                  (SITE, cell, bits)  -> old
-//   fetch_and_relaxed fetch_and_acq_rel                                 (SITE, cell, bits)  -> old
+//   fetch_or_relaxed fetch_or_release fetch_or_acq_rel fetch_or_seq_cst (SITE, cell, bits)  -> old
+//   fetch_and_relaxed fetch_and_acq_rel fetch_and_seq_cst               (SITE, cell, bits)  -> old
 //   fetch_add_relaxed fetch_add_seq_cst fetch_sub_seq_cst               (SITE, cell, n)     -> old
 //   cas_weak_relaxed cas_weak_acquire cas_weak_release cas_weak_acq_rel
 //   cas_strong_acquire cas_strong_acq_rel         (SITE, cell, &expected, desired) -> bool
@@ -83,6 +83,10 @@ struct own_ptr {
     (HAK_AT(site), __atomic_fetch_or(&(cell)->raw, v, __ATOMIC_RELEASE))
 #define fetch_or_acq_rel(site, cell, v) \
     (HAK_AT(site), __atomic_fetch_or(&(cell)->raw, v, __ATOMIC_ACQ_REL))
+#define fetch_or_seq_cst(site, cell, v) \
+    (HAK_AT(site), __atomic_fetch_or(&(cell)->raw, v, __ATOMIC_SEQ_CST))
+#define fetch_and_seq_cst(site, cell, v) \
+    (HAK_AT(site), __atomic_fetch_and(&(cell)->raw, v, __ATOMIC_SEQ_CST))
 #define fetch_and_relaxed(site, cell, v) \
     (HAK_AT(site), __atomic_fetch_and(&(cell)->raw, v, __ATOMIC_RELAXED))
 #define fetch_and_acq_rel(site, cell, v) \

@@ -9,8 +9,9 @@
 //
 // Mappings are private, anonymous and MAP_NORESERVE. Where the kernel does not overcommit it counts
 // writable private pages only, and refuses os_commit, not the first touch.
-// No function allocates or changes errno; failure is the return value. The only state is the count
-// of failures.
+// Files are read and written by way of syscall(2): the C library's open, read and write are
+// cancellation points, and malloc is none. No function allocates or changes errno; failure is the
+// return value. The only state is the count of failures and the page size.
 #define _GNU_SOURCE 1
 #include "os.h"
 
@@ -25,6 +26,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -65,7 +67,13 @@ void hak_os_count_failure(void)
 
 size_t hak_os_page_size(void)
 {
-    return (size_t)sysconf(_SC_PAGESIZE); // a variable of the C library, not a system call
+    static struct atomic_u64 known;
+    size_t bytes = load_relaxed(PAGE_SIZE_READ, &known);
+    if (unlikely(bytes == 0)) {
+        bytes = (size_t)sysconf(_SC_PAGESIZE);
+        store_relaxed(PAGE_SIZE_WRITE, &known, bytes);
+    }
+    return bytes;
 }
 
 void *hak_os_reserve(size_t bytes, size_t align)
@@ -190,11 +198,11 @@ uint64_t hak_os_clock_ms(void)
 static bool mapped_bytes(uint64_t *out)
 {
     char text[32];
-    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    long fd = syscall(SYS_openat, AT_FDCWD, "/proc/self/statm", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
-    ssize_t length = read(fd, text, sizeof text);
-    close(fd);
+    long length = syscall(SYS_read, fd, text, sizeof text);
+    syscall(SYS_close, fd);
     uint64_t pages = 0;
     ssize_t at = 0;
     while (at < length && text[at] >= '0' && text[at] <= '9')
@@ -243,7 +251,7 @@ bool hak_os_write_fd(int fd, const char *text, size_t bytes)
     int saved = errno;
     size_t done = 0;
     while (done < bytes) {
-        ssize_t written = write(fd, text + done, bytes - done);
+        long written = syscall(SYS_write, fd, text + done, bytes - done);
         if (written > 0)
             done += (size_t)written;
         else if (written == 0 || errno != EINTR)

@@ -13,9 +13,11 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { YIELD_NS = 20000 };
 
 static pthread_key_t exit_key;
 static bool exit_key_made;
@@ -57,5 +59,10 @@ uint32_t hak_thread_id(void)
 
 void hak_thread_yield(void)
 {
-    sched_yield(); // cannot fail on Linux
+    // A sleep, so that a waiter of high priority lets the others run; by way of syscall, because
+    // the C library's wrapper is a cancellation point and malloc is none.
+    struct timespec pause = { .tv_nsec = YIELD_NS };
+    int saved = errno;
+    syscall(SYS_nanosleep, &pause, NULL);
+    errno = saved;
 }

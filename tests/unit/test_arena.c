@@ -85,8 +85,10 @@ static void test_bounded(void **state)
         assert_int_equal(hak_arena.bytes, round_down(bytes, SUPERSLAB_SIZE));
         check_arena();
     }
-    assert_false(hak_arena_start(ARENA_SIZE_MIN - 1));
-    assert_false(hak_arena_start(1));
+    assert_true(hak_arena_start(ARENA_SIZE_MIN - 1));
+    assert_int_equal(hak_arena.bytes, ARENA_SIZE_MIN);
+    assert_true(hak_arena_start(1));
+    assert_int_equal(hak_arena.bytes, ARENA_SIZE_MIN);
 }
 
 static void test_units(void **state)

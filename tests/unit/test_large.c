@@ -9,10 +9,14 @@
 #include <seam/os.h>
 #include <seam/sanitizer.h>
 
+#include "heaps.h"
 #include "large.h"
+#include "meta.h"
 #include "pool.h"
 
 enum { SUPERSLABS = 64, THREADS = 4 };
+
+static struct heap *mine; // counts what this thread does
 
 static void start_library(void)
 {
@@ -21,14 +25,18 @@ static void start_library(void)
     hak_superslabs_start();
     hak_pool_start();
     hak_large_start();
+    hak_meta_start();
+    hak_heaps_start();
+    mine = hak_heaps_borrow();
+    assert_non_null(mine);
 }
 
 static void expect_nothing_left(void)
 {
-    struct large_stats stats = hak_large_stats();
+    struct large_counts stats = hak_large_live();
     assert_int_equal(stats.large, 0);
     assert_int_equal(stats.huge, 0);
-    assert_int_equal(stats.usable_bytes, 0);
+    assert_int_equal(stats.bytes, 0);
     hak_pool_purge(os_clock_ms() + 1000, 0, SIZE_MAX);
     assert_int_equal(hak_superslab_bytes_committed(), 0);
 }
@@ -43,8 +51,9 @@ static struct slab *record(void *p)
 
 static void *allocate(size_t n, size_t align, bool zero)
 {
-    char *p = n <= LARGE_SIZE_MAX && align <= SUPERSLAB_SIZE / 2 ? hak_large_alloc(n, align, zero)
-                                                                 : hak_huge_alloc(n, align, zero);
+    char *p = n <= LARGE_SIZE_MAX && align <= SUPERSLAB_SIZE / 2
+                  ? hak_large_alloc(mine, n, align, zero)
+                  : hak_huge_alloc(mine, n, align, zero);
     if (p != NULL && zero)
         sanitize_defined(p, n);
     return p;
@@ -84,7 +93,7 @@ static void test_sizes(void **state)
             assert_null(hak_large_record(p + 16));
             assert_null(hak_large_record(p + UNIT_SIZE));
             memset(p, 0xa5, n);
-            assert_true(hak_large_free(s));
+            assert_true(hak_large_free(mine, s));
             assert_int_equal(hak_tag_of(p), TAG_NONE);
             assert_null(hak_large_record(p));
         }
@@ -104,8 +113,8 @@ static void test_align(void **state)
             assert_true(odd != NULL && p != NULL);
             assert_int_equal((uintptr_t)p % align, 0);
             p[0] = p[n - 1] = 1;
-            assert_true(hak_large_free(record(odd)));
-            assert_true(hak_large_free(record(p)));
+            assert_true(hak_large_free(mine, record(odd)));
+            assert_true(hak_large_free(mine, record(p)));
         }
     }
     expect_nothing_left();
@@ -116,11 +125,11 @@ static void test_free_twice(void **state)
     (void)state;
     start_library();
     struct slab *s = record(allocate(LARGE_SIZE_MAX, 1, false));
-    assert_true(hak_large_free(s));
-    assert_false(hak_large_free(s));
+    assert_true(hak_large_free(mine, s));
+    assert_false(hak_large_free(mine, s));
     s = record(allocate(2 * SUPERSLAB_SIZE, 1, false));
-    assert_true(hak_large_free(s));
-    assert_false(hak_large_free(s));
+    assert_true(hak_large_free(mine, s));
+    assert_false(hak_large_free(mine, s));
     expect_nothing_left();
 }
 
@@ -128,15 +137,15 @@ static void test_exhaustion(void **state)
 {
     (void)state;
     start_library();
-    assert_null(hak_huge_alloc(SUPERSLABS * SUPERSLAB_SIZE + 1, 1, false));
-    assert_null(hak_huge_alloc(SIZE_MAX / 2, 1, false));
-    assert_null(hak_huge_alloc(SUPERSLAB_SIZE, (size_t)1 << 62, false));
-    char *all = hak_huge_alloc(SUPERSLABS * SUPERSLAB_SIZE, 1, false);
+    assert_null(hak_huge_alloc(mine, SUPERSLABS * SUPERSLAB_SIZE + 1, 1, false));
+    assert_null(hak_huge_alloc(mine, SIZE_MAX / 2, 1, false));
+    assert_null(hak_huge_alloc(mine, SUPERSLAB_SIZE, (size_t)1 << 62, false));
+    char *all = hak_huge_alloc(mine, SUPERSLABS * SUPERSLAB_SIZE, 1, false);
     assert_ptr_equal(all, hak_arena.base);
-    assert_null(hak_huge_alloc(1, 1, false));
-    assert_null(hak_large_alloc(CLASS_SIZE_MAX + 1, 1, false));
-    assert_false(hak_large_resize(record(all), SUPERSLABS * SUPERSLAB_SIZE + 1));
-    assert_true(hak_large_free(record(all)));
+    assert_null(hak_huge_alloc(mine, 1, 1, false));
+    assert_null(hak_large_alloc(mine, CLASS_SIZE_MAX + 1, 1, false));
+    assert_false(hak_large_resize(mine, record(all), SUPERSLABS * SUPERSLAB_SIZE + 1));
+    assert_true(hak_large_free(mine, record(all)));
     expect_nothing_left();
 }
 
@@ -161,7 +170,7 @@ static void test_resize(void **state)
         } else if (rand_r(&seed) % 4 != 0) {
             check_fill(block[i], bytes[i], i);
             bool large = bytes[i] <= LARGE_SIZE_MAX;
-            bool done = hak_large_resize(record(block[i]), n);
+            bool done = hak_large_resize(mine, record(block[i]), n);
             if (large != (n <= LARGE_SIZE_MAX))
                 assert_false(done); // a block keeps its tier
             else if (n <= bytes[i])
@@ -173,7 +182,7 @@ static void test_resize(void **state)
                 continue;
         } else {
             check_fill(block[i], bytes[i], i);
-            assert_true(hak_large_free(record(block[i])));
+            assert_true(hak_large_free(mine, record(block[i])));
             block[i] = NULL;
             continue;
         }
@@ -185,7 +194,7 @@ static void test_resize(void **state)
     assert_true(resized > 100 && refused > 100);
     for (unsigned i = 0; i < BLOCKS; i++)
         if (block[i] != NULL)
-            assert_true(hak_large_free(record(block[i])));
+            assert_true(hak_large_free(mine, record(block[i])));
     expect_nothing_left();
 }
 
@@ -196,26 +205,26 @@ static void test_move(void **state)
     size_t n = 3 * SUPERSLAB_SIZE + 5;
     char *p = allocate(n, 1, false), *large = allocate(LARGE_SIZE_MAX, 1, false);
     fill(p, n, 3);
-    assert_null(hak_huge_move(record(large), 2 * SUPERSLAB_SIZE)); // not of this tier
-    assert_null(hak_huge_move(record(p), n / 2));                  // only to grow
-    char *to = hak_huge_move(record(p), 2 * n);
+    assert_null(hak_huge_move(mine, record(large), 2 * SUPERSLAB_SIZE)); // not of this tier
+    assert_null(hak_huge_move(mine, record(p), n / 2));                  // only to grow
+    char *to = hak_huge_move(mine, record(p), 2 * n);
     if (to == NULL) { // the system cannot: the block is as it was
         check_fill(p, n, 3);
     } else {
         check_fill(to, n, 3);
         assert_int_equal(own_load(&record(to)->bytes), hak_large_usable(2 * n));
         to[2 * n - 1] = 1;
-        assert_true(hak_large_free(record(to)));
+        assert_true(hak_large_free(mine, record(to)));
     }
-    assert_true(hak_large_free(record(p)));
-    assert_true(hak_large_free(record(large)));
+    assert_true(hak_large_free(mine, record(p)));
+    assert_true(hak_large_free(mine, record(large)));
     expect_nothing_left();
     // All of that memory serves again, zero where asked for.
     char *all = allocate(SUPERSLABS * SUPERSLAB_SIZE, 1, true);
     assert_non_null(all);
     for (size_t i = 0; i < SUPERSLABS * SUPERSLAB_SIZE; i += 4096)
         assert_int_equal(all[i], 0);
-    assert_true(hak_large_free(record(all)));
+    assert_true(hak_large_free(mine, record(all)));
 }
 
 static void test_ok_sees(void **state)
@@ -240,7 +249,7 @@ static void test_ok_sees(void **state)
     EXPECT_SEEN(own_store(&s->state, SLAB_HUGE), *s = saved);
     EXPECT_SEEN(hak_set_tags(unit + units - 1, 1, TAG_NONE),
                 hak_set_tags(unit + units - 1, 1, TAG_LARGE));
-    assert_true(hak_large_free(s));
+    assert_true(hak_large_free(mine, s));
 }
 
 // ---- threads ----
@@ -254,7 +263,7 @@ static void *free_contested(void *argument)
     (void)argument;
     for (int round = 0; round < 200; round++) {
         pthread_barrier_wait(&barrier); // the block is there
-        won += hak_large_free(contested);
+        won += hak_large_free(NULL, contested);
         pthread_barrier_wait(&barrier); // all have tried
     }
     return (void *)won;
