@@ -47,6 +47,11 @@ static void churn(struct worker *w, struct block *blocks, size_t n, size_t steps
         struct block *b = &blocks[rng_below(&w->rng, n)];
         uint64_t kind = rng_below(&w->rng, 16);
 
+        if (!LOAD_PEER && rng_below(&w->rng, 64) == 0) {
+            struct hak_stats stats;
+
+            hak_get_stats(&stats); // whatever it locks must be free in a child
+        }
         if (b->p == NULL && kind == 0)
             block_take_zeroed(w, b, block_common_size(&w->rng));
         else if (b->p == NULL)

@@ -122,14 +122,22 @@ void load_audit(const char *when, uint64_t live)
                   (unsigned long long)audit.remote);
 }
 
-const char *load_self(void)
+static char self[4096];
+
+static void find_self(void)
 {
-    static char path[4096];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
 
     if (n < 0)
         load_fail(NULL, "cannot read /proc/self/exe: %s", strerror(errno));
-    return path;
+}
+
+const char *load_self(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, find_self);
+    return self;
 }
 
 int load_spawn(char *const argv[], double seconds_max)
