@@ -6,6 +6,10 @@
 // Invariants: an execution depends on the input's bytes alone; what it needs of the process (slots,
 // stacks, the region of the virtual system) is made once and given back as it was.
 //
+// The oracle: every result of an operation (exec.c), a census of the live blocks every CENSUS_STEPS
+// steps (census.c: a whole walk at each step would cost ten times the execution), the audit at
+// barriers and at the end.
+//
 // A failure inside of a thread ends the execution (sched_fail); all failures end in `report`, which
 // prints the time line and what was found, and aborts. HAK_TIMELINE=1 prints it for good executions
 // too; HAK_WEAKEN=SITE makes the memory order of a site relaxed; HAK_CONCRETE=FILE writes the failing input with its choices as a list of decisions, which is
@@ -15,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "census.h"
 #include "sched/process.h"
 #include "sched/races.h"
 #include "sched/system.h"
@@ -99,6 +104,20 @@ static void describe(void *arg, uint64_t note, char *out, size_t room)
     char text[120];
     ops_format(&run.program.list[note], text, sizeof text);
     snprintf(out, room, "== %s", text);
+}
+
+// ---- the oracle between operations ----
+
+#define CENSUS_STEPS 16u
+
+static void observe(void *arg, uint32_t step)
+{
+    (void)arg;
+    if (step % CENSUS_STEPS != 0)
+        return;
+    const char *wrong = census(&run.exec.shadow);
+    if (wrong != NULL)
+        sched_fail("census", "%s", wrong);
 }
 
 // ---- threads ----
@@ -286,6 +305,7 @@ static void execute(void)
         .steps_max = run.target->steps_max,
         .frozen_thread = SCHED_NOBODY,
         .describe = describe,
+        .observe = observe,
     };
     if (run.target->begin != NULL)
         run.target->begin(&run.exec);

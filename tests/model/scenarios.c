@@ -25,6 +25,7 @@ enum { BLOCKS = 4, UNITS = 4 };
 static struct inbox inboxes[3];
 static uint32_t payload[BLOCKS]; // cells of the model
 static uint32_t held[UNITS];
+static uint32_t uses[UNITS]; // what `payload` of a unit must be
 static uint32_t harvested;
 static bool released;
 static void *blocks[BLOCKS];
@@ -44,6 +45,7 @@ static void start_arena(void)
     memset(inboxes, 0, sizeof inboxes);
     memset(payload, 0, sizeof payload);
     memset(held, 0, sizeof held);
+    memset(uses, 0, sizeof uses);
     harvested = 0;
     released = false;
     hak_classes_start((size_t)16 << 10);
@@ -148,6 +150,39 @@ static const char *three_back(void *arg)
     return all_back(3);
 }
 
+// ---- two slabs in one inbox: the second is found through the first one's link ----
+
+static void setup_two_slabs(void *arg)
+{
+    void *out[SLAB_BLOCKS_MAX];
+    setup_slab(arg);
+    struct slab *s = hak_slab_at(1);
+    hak_slab_begin(s, hak_class_of(1024), 1, true);
+    hak_remote_begin(s, &inboxes[0]);
+    hak_slab_take(s, out, own_load(&s->blocks));
+}
+
+static void free_in_two_or_drain(void *arg, uint32_t t)
+{
+    (void)arg;
+    if (t == 0) {
+        drain(&inboxes[0]);
+        return;
+    }
+    sched_store(&write_payload, &payload[0], 1);
+    hak_remote_mark(hak_slab_at(t - 1), 0, 1);
+    hak_remote_notify(hak_slab_at(t - 1));
+}
+
+static const char *both_back(void *arg)
+{
+    (void)arg;
+    const char *wrong = all_back(2);
+    if (wrong == NULL && hak_remote_count(hak_slab_at(1)) != 0)
+        wrong = "remote bits of the second slab are left, and nobody was told";
+    return wrong;
+}
+
 // ---- release and a new life under another owner ----
 
 static void free_or_release(void *arg, uint32_t t)
@@ -208,10 +243,14 @@ static void hold(uint32_t unit)
 {
     if (unit >= UNITS || held[unit]++ != 0)
         sched_fail("check", "unit %u is claimed twice", unit);
+    // What its last holder wrote into it must be over.
+    if (sched_load(&read_payload, &payload[unit]) != uses[unit])
+        sched_fail("check", "unit %u is claimed while its last user writes", unit);
 }
 
 static void unhold(uint32_t unit)
 {
+    sched_store(&write_payload, &payload[unit], ++uses[unit]);
     held[unit]--;
 }
 
@@ -392,6 +431,8 @@ const struct scenario scenarios[] = {
       SEARCH_UNBOUNDED, setup_slab, free_or_drain, two_back },
     { "remote frees x drain", "owner drains; one thread frees two blocks, one frees one", 3,
       SEARCH_UNBOUNDED, setup_slab, free_two_or_drain, three_back },
+    { "two slabs x drain", "owner drains; two threads free a block each, of two slabs", 3,
+      SEARCH_UNBOUNDED, setup_two_slabs, free_in_two_or_drain, both_back },
     { "release x late notification", "owner drains, releases, new life; two threads free", 3,
       SEARCH_UNBOUNDED, setup_slab, free_or_release, clean_new_life },
     { "sweep x late notification", "sweeper drains, re-owns, drains; two threads free", 3,

@@ -1,0 +1,80 @@
+// census.c: reads the allocator's structures as they lie in memory; writes nothing.
+//
+// A block that is live in the map has been handed out and not been given back, so whatever other
+// threads are doing, it can be in no place of the allocator. (The conservation law as a whole holds
+// at quiescent points only: hak_audit.)
+//
+// Cost: the live blocks and the contents of all magazines; so it is taken every few steps.
+#include "census.h"
+
+#include <stdio.h>
+
+#include <heaps.h>
+
+static char wrong[200];
+
+static bool is_bad(const struct shadow_block *b, const char *what)
+{
+    snprintf(wrong, sizeof wrong, "live block %p of %zu bytes %s", (void *)b->start, b->asked,
+             what);
+    return true;
+}
+
+static bool check_block(const struct shadow_block *b)
+{
+    if (!hak_arena_has(b->start))
+        return false; // a mapping of its own
+    unsigned tag = hak_tag_of(b->start);
+    if (tag == TAG_LARGE || tag == TAG_HUGE) {
+        const struct slab *s = hak_slab_at(hak_unit_of(b->start));
+        return load_relaxed(REMOTE_COUNT, &s->live) != 1 &&
+               is_bad(b, "has a record that says free");
+    }
+    if (tag < CLASS_FIRST || tag > CLASS_LAST)
+        return is_bad(b, "has no tag");
+    if (hak_class_bytes(tag) < b->asked)
+        return is_bad(b, "has the tag of a smaller class");
+    const struct slab *s = hak_slab_of_unit(hak_unit_of(b->start));
+    if (own_load(&s->state) != SLAB_ACTIVE || own_load(&s->class_index) != tag)
+        return is_bad(b, "has a record of another class or none");
+    uint32_t index = hak_slab_index(s, b->start);
+    if (index >= own_load(&s->blocks))
+        return is_bad(b, "is none of its slab's");
+    uint64_t bit = UINT64_C(1) << index % 64;
+    if ((own_load(&s->free[index / 64]) & bit) != 0)
+        return is_bad(b, "is free in its slab");
+    if ((load_relaxed(REMOTE_COUNT, &s->remote[index / 64]) & bit) != 0)
+        return is_bad(b, "is marked as freed by another thread");
+    return false;
+}
+
+static bool check_blocks(const struct shadow_block *b)
+{
+    return b != NULL && (check_block(b) || check_blocks(b->left) || check_blocks(b->right));
+}
+
+static bool check_magazines(const struct shadow *shadow, const struct heap *h)
+{
+    for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
+        const struct magazine *m = &h->magazines[c];
+        void **slots = hak_magazine_slots(m);
+        for (uint32_t i = 1, n = hak_magazine_count(m); i <= n; i++) {
+            const struct shadow_block *b = shadow_find(shadow, slots[i]);
+            if (b != NULL)
+                return is_bad(b, "is in a magazine");
+        }
+    }
+    return false;
+}
+
+const char *census(const struct shadow *shadow)
+{
+    if (hak_arena.base == NULL)
+        return NULL;
+    if (check_blocks(shadow->root))
+        return wrong;
+    for (uint32_t i = 0, n = hak_heaps_count(); i < n; i++)
+        if (check_magazines(shadow, hak_heaps_at(i)))
+            return wrong;
+    return NULL;
+}
