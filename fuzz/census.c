@@ -11,6 +11,8 @@
 
 #include <heaps.h>
 
+#include "sched/process.h"
+
 static char wrong[200];
 
 static bool is_bad(const struct shadow_block *b, const char *what)
@@ -53,6 +55,13 @@ static bool check_blocks(const struct shadow_block *b)
     return b != NULL && (check_block(b) || check_blocks(b->left) || check_blocks(b->right));
 }
 
+// Blocks of a batch that is being flushed are in the magazine and in their slab. Only a thread that
+// is on no slow path has no batch in flight.
+static bool is_at_rest(const struct heap *h)
+{
+    return process_has_heap(h) && load_relaxed(GATE_IS_INSIDE, &h->inside) == 0;
+}
+
 static bool check_magazines(const struct shadow *shadow, const struct heap *h)
 {
     for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
@@ -74,7 +83,7 @@ const char *census(const struct shadow *shadow)
     if (check_blocks(shadow->root))
         return wrong;
     for (uint32_t i = 0, n = hak_heaps_count(); i < n; i++)
-        if (check_magazines(shadow, hak_heaps_at(i)))
+        if (is_at_rest(hak_heaps_at(i)) && check_magazines(shadow, hak_heaps_at(i)))
             return wrong;
     return NULL;
 }

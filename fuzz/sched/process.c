@@ -27,6 +27,7 @@ static struct {
     bool armed[SCHED_THREADS_MAX];
     uint32_t generation[SCHED_THREADS_MAX]; // threads that ended in this place
     uint32_t vanished;
+    bool late[SCHED_THREADS_MAX]; // its exit hook ran
 } hooks;
 
 extern char __start_hak_state[], __stop_hak_state[];
@@ -86,6 +87,7 @@ uint32_t hak_thread_id(void)
 void process_end_thread(void)
 {
     uint32_t t = core.current;
+    hooks.late[t] = true;
     for (int round = 0; round < EXIT_ROUNDS_MAX && hooks.armed[t]; round++) {
         hooks.armed[t] = false;
         hooks.on_exit();
@@ -96,6 +98,7 @@ void process_begin_thread(void)
 {
     uint32_t t = core.current;
     hooks.armed[t] = false;
+    hooks.late[t] = false;
     hooks.generation[t]++;
     sched_heaps[t] = &hak_no_heap;
 }
@@ -135,4 +138,12 @@ size_t process_arena_bytes(void)
 uint32_t process_vanished(void)
 {
     return hooks.vanished;
+}
+
+bool process_has_heap(const struct heap *h)
+{
+    for (uint32_t t = 0; t < SCHED_THREADS_MAX; t++)
+        if (sched_heaps[t] == h && !hooks.late[t])
+            return true;
+    return false;
 }

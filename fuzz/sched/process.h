@@ -20,6 +20,9 @@ void process_exit_thread(void);
 // The running thread forks: `parent` or child goes on, as told, with the hooks called around it.
 // In the child the other threads are gone for ever.
 void process_fork(bool child);
+// Whether the heap belongs to a thread that has not begun to end.
+struct heap;
+bool process_has_heap(const struct heap *h);
 // Threads that forks have taken away since the reset.
 uint32_t process_vanished(void);
 
