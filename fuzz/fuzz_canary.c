@@ -1,9 +1,9 @@
 // fuzz_canary.c: fuzz_api over an allocator with a planted bug. It must be found, or the pipeline
 // (engine, mutator, oracle, report) is broken and finds nothing elsewhere either.
 //
-// The bug: a realloc from a size class to beyond the largest one loses the byte at offset 100, when
-// the block is at least that long. A search needs an allocation, a resize of the same slot, and
-// sizes on both sides; no seed of this target has a resize.
+// The bug: a realloc that makes a block of more than 100 bytes at least twice as long loses the byte
+// at offset 100. A search needs an allocation and a resize of the same slot that fits it; no seed
+// of this target has a resize.
 #include "exec.h"
 #include "target.h"
 
@@ -13,7 +13,6 @@ const char target_name[] = "fuzz_canary";
 
 #define SLOTS 256u
 #define LOST_OFFSET 100u
-#define BEYOND_CLASSES ((size_t)256 << 10)
 
 static const struct ops_limits limits = { .ops_max = 256,
                                           .slots = SLOTS,
@@ -28,7 +27,7 @@ static void *losing_realloc(void *p, size_t n)
 {
     size_t before = p ? hak_malloc_usable_size(p) : 0;
     unsigned char *q = hak_realloc(p, n);
-    if (q && before > LOST_OFFSET && before <= BEYOND_CLASSES / 4 && n > BEYOND_CLASSES)
+    if (q && before > LOST_OFFSET && n / 2 >= before)
         q[LOST_OFFSET] ^= 0x55;
     return q;
 }
