@@ -14,10 +14,10 @@
 // The C++ runtime is reached through weak references only, so a C program loads none. A runtime
 // that came later, by dlopen, is looked for when an allocation fails. Failure: the new-handler is
 // called until memory is found or it is null, then std::bad_alloc is thrown; without any runtime
-// there is nobody to throw to, and the process aborts with a line on standard error. (Statically
-// linked C++ programs have the two functions if something else in them uses them, as any use of
-// a standard container does.) Compiled with -fexceptions: both a handler's exception and bad_alloc
-// pass through these frames.
+// there is nobody to throw to, and the process aborts with a line on standard error. Weak references
+// draw nothing out of libstdc++.a: a fully static program that wants to catch std::bad_alloc is
+// linked with -Wl,-u,_ZSt17__throw_bad_allocv -Wl,-u,_ZSt15get_new_handlerv.
+// Compiled with -fexceptions: a handler's exception and bad_alloc pass through these frames.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 
@@ -30,11 +30,11 @@
 typedef void (*new_handler)(void);
 typedef new_handler (*get_new_handler)(void);
 typedef void (*throw_bad_alloc)(void);
+typedef void *(*dlopen_function)(const char *file, int mode);
 
 __attribute__((weak)) extern new_handler _ZSt15get_new_handlerv(void);
 __attribute__((weak)) extern void _ZSt17__throw_bad_allocv(void);
 // Weak, because a static link shall not draw in the loader.
-__attribute__((weak)) extern void *dlopen(const char *file, int mode);
 __attribute__((weak)) extern void *dlsym(void *restrict handle, const char *restrict name);
 
 OPERATOR void *_Znwm(size_t n);
@@ -60,11 +60,14 @@ OPERATOR void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *p, size_t align, const v
 static void *runtime_function(const char *name)
 {
     static const char *const runtimes[] = { "libstdc++.so.6", "libc++.so.1" };
-    if (dlopen == NULL || dlsym == NULL)
+    // By name, because the linker warns of each static program that mentions dlopen.
+    dlopen_function open_library = dlsym != NULL ? (dlopen_function)dlsym(RTLD_DEFAULT, "dlopen")
+                                                 : NULL;
+    if (open_library == NULL)
         return NULL;
     for (size_t i = 0; i < sizeof runtimes / sizeof *runtimes; i++) {
         // RTLD_NOLOAD only finds what is loaded; the reference it takes keeps it loaded.
-        void *runtime = dlopen(runtimes[i], RTLD_LAZY | RTLD_NOLOAD);
+        void *runtime = open_library(runtimes[i], RTLD_LAZY | RTLD_NOLOAD);
         void *function = runtime != NULL ? dlsym(runtime, name) : NULL;
         if (function != NULL)
             return function;
