@@ -64,7 +64,9 @@ _Static_assert(SLAB_WORDS_MAX >= 1 && SLAB_WORDS_MAX <= 64, "bitmaps are 1 to 64
 _Static_assert(LARGE_SIZE_MAX > CLASS_SIZE_MAX, "the large tier begins where classes end");
 
 // ---- magazines (blocks): capacities are 2^k - 1, so that with its sentinel one fills a power of 2
-#define MAGAZINE_BLOCKS_START SMALL_OR(1u, 15u)
+#define MAGAZINE_BLOCKS_START SMALL_OR(1u, 3u)
+// A class of at most half a unit may cache so many blocks whatever their bytes.
+#define MAGAZINE_BLOCKS_SURE SMALL_OR(3u, 15u)
 #define MAGAZINE_BLOCKS_MAX SMALL_OR(3u, 1023u)
 #define MAGAZINE_GROWTH_SHIFT 2
 #define REFILL_SLABS_MAX 4u // slabs that one refill takes from

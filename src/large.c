@@ -186,6 +186,10 @@ struct large_counts hak_large_live(void)
         live.huge += own_load(&c->huge);
         live.bytes += own_load(&c->large_bytes);
     }
+    // A block freed by another heap than its own can be seen freed before it is seen handed out.
+    live.large = (int64_t)live.large < 0 ? 0 : live.large;
+    live.huge = (int64_t)live.huge < 0 ? 0 : live.huge;
+    live.bytes = (int64_t)live.bytes < 0 ? 0 : live.bytes;
     return live;
 }
 

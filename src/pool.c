@@ -268,7 +268,8 @@ static uint32_t aged(uint32_t superslab, uint32_t empty, uint64_t now_ms, uint64
         unsigned i = lowest_bit(bits);
         uint32_t since = load_relaxed(PURGE_STAMP,
                                       &hak_arena.stamps[superslab * SUPERSLAB_UNITS + i]);
-        if ((uint32_t)now_ms - since >= delay_ms)
+        // Signed: another thread's clock may be ahead of the one that I read before.
+        if ((int32_t)((uint32_t)now_ms - since) >= (int64_t)delay_ms)
             old |= (uint32_t)1 << i;
     }
     return old;

@@ -33,7 +33,7 @@ static uint32_t preferred_units(uint32_t block_bytes)
 
 static uint32_t largest_cache(uint32_t block_bytes, size_t cache_bytes)
 {
-    uint32_t blocks = 1;
+    uint32_t blocks = block_bytes <= UNIT_SIZE / 2 ? MAGAZINE_BLOCKS_SURE : 1;
     while (2 * blocks + 1 <= MAGAZINE_BLOCKS_MAX &&
            (size_t)(2 * blocks + 1) * block_bytes <= cache_bytes)
         blocks = 2 * blocks + 1;
