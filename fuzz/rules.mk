@@ -92,10 +92,11 @@ $(call hak_test_needs,unit/test_shadow,$(FUZZ_LANGUAGE:.c=.o) fuzz/exec.o fuzz/e
 # Every target of the hunt and a build with gcc replay the whole corpus; for scripts/tally.
 FUZZ_REPLAYS = $(foreach g,default small,$(foreach t,$(FUZZ_TARGETS),\
     $(call hak_out,audit,$(CC),$(g))/replay/$(t) $(call hak_out,fuzz,$(CLANG),$(g))/replay/$(t)) \
-    $(call hak_out,sched,$(CC),$(g))/replay/fuzz_sched \
-    $(call hak_out,sched-asan,$(CLANG),$(g))/replay/fuzz_sched)
+    $(foreach t,$(SCHED_TARGETS),$(call hak_out,sched,$(CC),$(g))/replay/$(t) \
+    $(call hak_out,sched-asan,$(CLANG),$(g))/replay/$(t)))
 .PHONY: replay repro
-replay: $(FUZZ_REPLAYS) ## run all kept inputs of all targets, without a fuzzing engine
+.SECONDEXPANSION:
+replay: $$(FUZZ_REPLAYS) ## run all kept inputs of all targets, without a fuzzing engine
 	@scripts/tally replay -- scripts/replay $^
 repro: ## run one input under the checks and say what it does (FILE=)
 	@scripts/repro $(FILE)
