@@ -83,6 +83,8 @@ enum { FRAME_WORDS = 20, FRAME_RETURN = 11 }; // x30 is the twelfth word
 #error "fiber.c: x86-64 and aarch64 are the processors this was written for"
 #endif
 
+#define BEGIN_FRAMES_BYTES ((size_t)4096) // more than fiber_begin and its callee use
+
 static struct fiber *beginning; // handed to fiber_begin by the switch that starts a fiber
 static struct fiber *leaving;   // the fiber that the last switch left
 
@@ -143,8 +145,9 @@ void fiber_prepare(struct fiber *f, void (*entry)(void *), void *arg)
     if (f->stack == NULL)
         map_stack(f);
 #if defined(FIBER_ASAN)
-    if (f->abandoned)
-        __asan_unpoison_memory_region(f->stack, f->stack_bytes);
+    // Frames that never returned are still marked: all of them, or those of the fiber's own begin.
+    size_t marked = f->abandoned ? f->stack_bytes : BEGIN_FRAMES_BYTES;
+    __asan_unpoison_memory_region((char *)f->stack + f->stack_bytes - marked, marked);
 #endif
     f->abandoned = false;
     f->entry = entry;

@@ -8,7 +8,7 @@ SCHED_FLAVOURS := sched sched-asan sched-fuzz sched-tsan
 FLAVOURS += $(SCHED_FLAVOURS)
 CFLAGS_sched := -O2
 CFLAGS_sched-asan := -O1 -fno-omit-frame-pointer $(SANITIZE_ADDRESS) \
-    -fno-sanitize-address-globals-dead-stripping
+    -fno-sanitize-address-globals-dead-stripping -fsanitize-address-use-after-return=never
 CFLAGS_sched-fuzz := $(CFLAGS_sched-asan) -fsanitize=fuzzer-no-link \
     -fno-sanitize-coverage=stack-depth
 # Only src/ is instrumented for races; everything else tells the tool what it needs (races.h).
