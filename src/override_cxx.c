@@ -14,9 +14,9 @@
 // The C++ runtime is reached through weak references only, so a C program loads none. A runtime
 // that came later, by dlopen, is looked for when an allocation fails. Failure: the new-handler is
 // called until memory is found or it is null, then std::bad_alloc is thrown; without any runtime
-// there is nobody to throw to, and the process aborts with a line on standard error. Weak references
-// draw nothing out of libstdc++.a: a fully static program that wants to catch std::bad_alloc is
-// linked with -Wl,-u,_ZSt17__throw_bad_allocv -Wl,-u,_ZSt15get_new_handlerv.
+// there is nobody to throw to, and the process aborts with a line on standard error. Weak
+// references draw nothing out of libstdc++.a: a fully static program that wants to catch
+// std::bad_alloc is linked with -Wl,-u,_ZSt17__throw_bad_allocv -Wl,-u,_ZSt15get_new_handlerv.
 // Compiled with -fexceptions: a handler's exception and bad_alloc pass through these frames.
 #define _GNU_SOURCE
 #include <dlfcn.h>
