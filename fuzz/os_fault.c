@@ -6,6 +6,9 @@
 #include "allocator.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 static _Atomic uint64_t calls, first_failing, end_failing, failed;
 static _Atomic bool pausing;
@@ -45,21 +48,33 @@ static bool fails(void)
     return true;
 }
 
-#define WRAPPED(type, name, parameters, arguments, failure)   \
-    type __real_##name parameters;                            \
-    type __wrap_##name parameters;                            \
-    type __wrap_##name parameters                             \
-    {                                                         \
-        return fails() ? (failure) : __real_##name arguments; \
+// What os.h demands of every caller: whole pages, and at least one.
+static void check_range(const char *call, const void *p, size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if (bytes != 0 && bytes % page == 0 && (uintptr_t)p % page == 0)
+        return;
+    fprintf(stderr, "os_fault: found: %s of %zu bytes at %p: not whole pages\n", call, bytes, p);
+    abort();
+}
+
+#define WRAPPED(type, name, parameters, arguments, at, length, failure) \
+    type __real_##name parameters;                                      \
+    type __wrap_##name parameters;                                      \
+    type __wrap_##name parameters                                       \
+    {                                                                   \
+        check_range(#name, at, length);                                 \
+        return fails() ? (failure) : __real_##name arguments;           \
     }
 
-WRAPPED(void *, hak_os_reserve, (size_t bytes, size_t align), (bytes, align), NULL)
-WRAPPED(bool, hak_os_commit, (void *p, size_t bytes), (p, bytes), false)
-WRAPPED(bool, hak_os_decommit, (void *p, size_t bytes), (p, bytes), false)
-WRAPPED(bool, hak_os_release, (void *p, size_t bytes), (p, bytes), false)
-WRAPPED(bool, hak_os_move, (void *to, void *from, size_t bytes), (to, from, bytes), false)
-WRAPPED(void *, hak_os_extend, (void *p, size_t from, size_t to), (p, from, to), NULL)
-WRAPPED(bool, hak_os_protect_none, (void *p, size_t bytes), (p, bytes), false)
+WRAPPED(void *, hak_os_reserve, (size_t bytes, size_t align), (bytes, align), NULL, bytes, NULL)
+WRAPPED(bool, hak_os_commit, (void *p, size_t bytes), (p, bytes), p, bytes, false)
+WRAPPED(bool, hak_os_decommit, (void *p, size_t bytes), (p, bytes), p, bytes, false)
+WRAPPED(bool, hak_os_release, (void *p, size_t bytes), (p, bytes), p, bytes, false)
+WRAPPED(bool, hak_os_move, (void *to, void *from, size_t bytes), (to, from, bytes), to, bytes,
+        false)
+WRAPPED(void *, hak_os_extend, (void *p, size_t from, size_t to), (p, from, to), p, to, NULL)
+WRAPPED(bool, hak_os_protect_none, (void *p, size_t bytes), (p, bytes), p, bytes, false)
 
 uint64_t __wrap_hak_os_clock_ms(void);
 uint64_t __wrap_hak_os_clock_ms(void)
