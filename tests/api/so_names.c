@@ -284,8 +284,48 @@ static void c_programs_load_no_cxx_runtime(void **state)
     assert_false(runtime);
 }
 
-int main(void)
+// What this program, as one that does nothing, writes on standard error with the given options.
+static char *standard_error_with(const char *options)
 {
+    static char text[KIB(64)];
+    char self[PATH_MAX] = "", command[PATH_MAX + 256];
+    assert_true(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
+    snprintf(command, sizeof command, "HAKMEM_OPTIONS='%s' '%s' --exit 2>&1", options, self);
+    FILE *out = popen(command, "r");
+    assert_non_null(out);
+    text[fread(text, 1, sizeof text - 1, out)] = 0;
+    assert_int_equal(pclose(out), 0);
+    return text;
+}
+
+static void options_report_at_exit(void **state)
+{
+    (void)state;
+    assert_string_equal(standard_error_with(""), "");
+    assert_string_equal(standard_error_with("stats=0,foreign=0"), "");
+    assert_non_null(strstr(standard_error_with("stats=1"), "committed"));
+    assert_int_equal(standard_error_with("stats=2")[0], '{');
+    assert_non_null(strstr(standard_error_with("foreign=1"), "frees of foreign pointers: 1\n"));
+}
+
+static void malformed_options_are_refused_by_name(void **state)
+{
+    (void)state;
+    assert_string_equal(standard_error_with("nope=1"),
+                        "hakmem: HAKMEM_OPTIONS: offset 0: unknown option 'nope'\n");
+    // The others hold.
+    char *text = standard_error_with("stats=9,foreign=1");
+    assert_non_null(strstr(text, "offset 6"));
+    assert_non_null(strstr(text, "frees of foreign pointers: 1\n"));
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "--exit") == 0) {
+        free(opaque_pointer(malloc(100)));
+        free(opaque_pointer(&argc)); // a foreign pointer
+        return 0;
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_names_are_ours),
         cmocka_unit_test(each_name_works),
@@ -295,6 +335,8 @@ int main(void)
         cmocka_unit_test(old_mallinfo_saturates),
         cmocka_unit_test(malloc_info_writes_xml),
         cmocka_unit_test(malloc_stats_writes_to_standard_error),
+        cmocka_unit_test(options_report_at_exit),
+        cmocka_unit_test(malformed_options_are_refused_by_name),
         cmocka_unit_test(c_programs_load_no_cxx_runtime),
     };
     return cmocka_run_group_tests_name("api_so_names", tests, NULL, NULL);
