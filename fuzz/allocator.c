@@ -1,6 +1,17 @@
 // allocator.c: hakmem's prefixed functions as a table.
 #include "allocator.h"
 
+#include "../src/arena.h"
+#include "../src/mapped.h"
+
+static bool covers(const void *p, size_t usable)
+{
+    size_t offset = (size_t)((uintptr_t)p - (uintptr_t)hak_arena.base);
+    if (offset < hak_arena.bytes)
+        return usable <= hak_arena.bytes - offset;
+    return hak_mapped_usable(p) >= usable && hak_mapped_usable(p) > 0;
+}
+
 const struct allocator allocator_hakmem = {
     .malloc = hak_malloc,
     .calloc = hak_calloc,
@@ -20,6 +31,7 @@ const struct allocator allocator_hakmem = {
     .audit = hak_audit,
     .get_stats = hak_get_stats,
     .get_class_stats = hak_get_class_stats,
+    .covers = covers,
     .fail_os = os_fault_arm,
     .pause_os = os_fault_pause,
     .os_failed = os_fault_failed,

@@ -24,6 +24,9 @@ struct allocator {
     bool (*audit)(struct hak_audit_report *);
     void (*get_stats)(struct hak_stats *);
     bool (*get_class_stats)(unsigned, struct hak_class_stats *);
+    // Whether `usable` bytes at p lie in memory that the allocator answers for: its arena, or a
+    // mapping of its own that is registered.
+    bool (*covers)(const void *p, size_t usable);
     // The system below: see the functions of the same names.
     void (*fail_os)(uint64_t first, uint64_t count);
     void (*pause_os)(bool paused);

@@ -138,6 +138,17 @@ static struct shadow_request request_of(const struct call *call)
                                     .thread = call->op->thread };
 }
 
+// Usable bytes of a block that the allocator just returned.
+static size_t usable_of(const struct call *call, void *p)
+{
+    size_t usable = call->exec->allocator->usable_size(p);
+    if (!call->exec->allocator->covers(p, usable))
+        exec_wrong(call->exec, call->op,
+                   "block %p of %zu bytes is not in the arena nor in a registered mapping", p,
+                   usable);
+    return usable;
+}
+
 // The result of an allocation into an empty slot. `error`: of posix_memalign.
 static void receive(const struct call *call, void *p, int error)
 {
@@ -149,7 +160,7 @@ static void receive(const struct call *call, void *p, int error)
     }
     if (must_fail(call))
         exec_wrong(exec, call->op, "gave block %p where it must fail", p);
-    size_t usable = exec->allocator->usable_size(p);
+    size_t usable = usable_of(call, p);
     struct shadow_request request = request_of(call);
     lock(exec);
     judge(exec, call->op, shadow_take(&exec->shadow, &call->slot->block, p, usable, &request));
@@ -302,7 +313,7 @@ static void resize(struct exec *exec, const struct op *op)
     if (p) {
         if (must_fail(&call) || call.asked == 0)
             exec_wrong(exec, op, "resized block %p to %p where it must not", before, p);
-        size_t usable = exec->allocator->usable_size(p);
+        size_t usable = usable_of(&call, p);
         struct shadow_request request = request_of(&call);
         lock(exec);
         judge(exec, op, shadow_moved(&exec->shadow, block, p, usable, &request));

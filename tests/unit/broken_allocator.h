@@ -38,6 +38,7 @@ enum bug {
     AUDIT_FAILS,
     CONSERVATION,
     CLASS_COUNTS,
+    OUTSIDE, // of everything the allocator answers for
 };
 
 static enum bug bug;
@@ -260,6 +261,12 @@ static bool fake_get_class_stats(unsigned i, struct hak_class_stats *out)
     return i < 3;
 }
 
+static bool fake_covers(const void *p, size_t usable)
+{
+    (void)p;
+    return bug != OUTSIDE || usable < 100;
+}
+
 static void fake_fail_os(uint64_t first, uint64_t count)
 {
     (void)first, (void)count;
@@ -299,6 +306,7 @@ static const struct allocator fake = {
     .audit = fake_audit,
     .get_stats = fake_get_stats,
     .get_class_stats = fake_get_class_stats,
+    .covers = fake_covers,
     .fail_os = fake_fail_os,
     .pause_os = fake_pause_os,
     .os_failed = fake_os_failed,

@@ -96,6 +96,8 @@ static const struct planted {
     { LOSES_A_FREE, "t0 s0 = malloc 13\nt0 free s0\nt0 audit\n", "has 1 live blocks" },
     { AUDIT_FAILS, "t0 audit\n", "audit: 1 errors: planted" },
     { CONSERVATION, "t0 s0 = malloc 3\nt0 audit\n", "1 blocks are not live, cached, free" },
+    { OUTSIDE, "t0 s0 = malloc 100\n", "not in the arena" },
+    { OUTSIDE, "t0 s0 = malloc 9\nt0 realloc s0 100\n", "not in the arena" },
     { CLASS_COUNTS, "t0 stats\n", "class 0 has 4 live and 2 cached blocks of 5" },
 };
 
