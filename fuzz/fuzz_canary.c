@@ -1,9 +1,9 @@
 // fuzz_canary.c: fuzz_api over an allocator with a planted bug. It must be found, or the pipeline
 // (engine, mutator, oracle, report) is broken and finds nothing elsewhere either.
 //
-// The bug: a realloc that makes a block of more than 100 bytes at least twice as long loses the byte
-// at offset 100. A search needs an allocation and a resize of the same slot that fits it; no seed
-// of this target has a resize.
+// The bug: a realloc that makes a block of more than 100 bytes at least twice as long loses the
+// byte at offset 100. A search needs an allocation and a resize of the same slot that fits it; no
+// seed of this target has a resize.
 #include "exec.h"
 #include "target.h"
 
