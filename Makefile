@@ -307,7 +307,7 @@ setup: ## install the packages that are missing (says what it does)
 # ---- everything above, made into rules ----
 
 -include tests/rules.mk fuzz/rules.mk fuzz/sched/rules.mk bench/rules.mk stress/rules.mk
--include trace/rules.mk
+-include trace/rules.mk fuzz/minimize.mk
 
 $(call hak_use,$(FLAVOUR),$(CC),$(GEOMETRY))
 $(call hak_use,audit,$(CC),$(GEOMETRY))

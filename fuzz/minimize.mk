@@ -1,0 +1,46 @@
+# fuzz/minimize.mk: the minimiser and the corruption tables; included by the top Makefile, last.
+#
+# OUT/minimize/TARGET is a target's replay program with minimize.c in place of replay.c.
+
+MINIMIZE_PARTS := fuzz/minimize.c fuzz/shrink.c fuzz/trial.c fuzz/emit.c
+
+# $(1) flavour, $(2) compiler, $(3) geometry, $(4) folder, $(5) target, $(6) its parts, $(7) others
+define minimize_rules
+$(4)/minimize/$(5): $(call hak_objects,$(4),fuzz/$(5).c $(6) $(sort $(filter-out \
+    $(6),$(MINIMIZE_PARTS) fuzz/ops.c fuzz/ops_decode.c fuzz/ops_text.c))) $(7)
+	@mkdir -p $$(@D)
+	$(call hak_say,link)$(call hak_link,$(1),$(2),$(3)) -o $$@ \
+	    $$(filter %.o,$$^) $$(filter %.a,$$^) $(if $(filter sched%,$(1)),,$(FUZZ_WRAP)) \
+	    $(FUZZ_LDFLAGS_$(5))
+# A C test that minimize wrote, linked with the harness it replays itself through.
+$(4)/emitted/$(5): $(filter %.c,$(FILE)) $(call hak_objects,$(4),fuzz/$(5).c $(6)) $(7) FORCE
+	@mkdir -p $$(@D)
+	$(call hak_say,link)$(call hak_cc,$(1),$(2),$(3)) -I. -o $$@ \
+	    $(filter %.c,$(FILE)) \
+	    $$(filter %.o,$$^) $$(filter %.a,$$^) $(if $(filter sched%,$(1)),,$(FUZZ_WRAP)) \
+	    $(FUZZ_LDFLAGS_$(5))
+endef
+
+# $(1) flavour, $(2) compiler, $(3) geometry
+minimize_free = $(foreach t,$(FUZZ_TARGETS),$(eval $(call \
+    minimize_rules,$(1),$(2),$(3),$(call hak_out,$(1),$(2),$(3)),$(t),\
+    $(FUZZ_PARTS_$(t)),$(call hak_out,$(1),$(2),$(3))/libhakmem-prefixed.a)))
+minimize_sched = $(foreach t,$(SCHED_TARGETS),$(eval $(call \
+    minimize_rules,$(1),$(2),$(3),$(call hak_out,$(1),$(2),$(3)),$(t),\
+    $(SCHED_PARTS),$(addprefix $(call hak_out,$(1),$(2),$(3))/,allocator.o libsched.a))))
+$(foreach g,default small,$(call minimize_free,audit,$(CC),$(g)) \
+    $(foreach f,fuzz fuzz-tsan,$(call minimize_free,$(f),$(CLANG),$(g))) \
+    $(call minimize_sched,sched,$(CC),$(g)) \
+    $(foreach f,sched-asan sched-fuzz sched-tsan,$(call minimize_sched,$(f),$(CLANG),$(g))))
+
+.PHONY: minimize
+minimize: ## shrink a failing input: operations, threads, preemptions, stale reads (FILE=)
+	@scripts/minimize $(FILE)
+
+# TARGET=, FLAVOUR= and GEOMETRY= as the file itself says.
+.PHONY: emitted
+emitted: $(if $(TARGET),$(call hak_out,$(FLAVOUR),$(if $(filter \
+    audit sched,$(FLAVOUR)),$(CC),$(CLANG)),$(GEOMETRY))/emitted/$(TARGET))
+	@echo $<
+
+$(call hak_test_needs,unit/test_shrink,fuzz/shrink.o $(FUZZ_LANGUAGE:.c=.o))
