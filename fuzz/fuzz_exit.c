@@ -91,6 +91,12 @@ bool target_print(const uint8_t *data, size_t size, FILE *out)
     return scheduled_print(&target, data, size, out);
 }
 
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc, (void)argv;
+    return scheduled_start(&target);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     return scheduled_run(&target, data, size);

@@ -113,11 +113,14 @@ bool target_print(const uint8_t *data, size_t size, FILE *out)
     return scheduled_print(&target, data, size, out);
 }
 
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc, (void)argv;
+    atexit(print_counts);
+    return scheduled_start(&target);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static bool counting;
-    if (!counting)
-        atexit(print_counts);
-    counting = true;
     return scheduled_run(&target, data, size);
 }

@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "census.h"
+#include "sched/coverage.h"
 #include "sched/process.h"
 #include "sched/races.h"
 #include "sched/system.h"
@@ -324,15 +325,6 @@ static void execute(void)
         exec_finish(&run.exec);
 }
 
-// For coverage: which store each load read, as counters beside those of the compiler.
-__attribute__((section("__libfuzzer_extra_counters"))) static uint8_t pairs[4096];
-
-static void count_pair(uint32_t load_site, uint32_t store_site)
-{
-    uint8_t *p = &pairs[(load_site * 131 + store_site) % sizeof pairs];
-    *p += *p != UINT8_MAX;
-}
-
 static bool runs_twice(const uint8_t *data, size_t size)
 {
     uint32_t h = 0;
@@ -359,16 +351,36 @@ static void weaken_one(void)
     }
 }
 
+// Arrays get their final size here, so that no input differs from the same one later.
+static void reserve_program(void)
+{
+    bool ok = true;
+    for (uint32_t i = 0; i < run.target->limits.ops_max; i++)
+        ok &= ops_push(&run.program, (struct op){ .kind = OP_BARRIER });
+    for (uint32_t i = 0; i < LISTED_CHOICES_MAX; i++)
+        ok &= ops_push_decision(&run.program, (struct decision){ .kind = DECIDE_RUN });
+    if (!ok) {
+        fprintf(stderr, "%s: out of memory\n", target_name);
+        exit(2);
+    }
+    ops_clear(&run.program);
+}
+
+int scheduled_start(const struct scheduled_target *target)
+{
+    run.target = target;
+    weaken_one();
+    make_exec();
+    reserve_program();
+    coverage_of_reads();
+    reset_all();
+    return 0;
+}
+
 int scheduled_run(const struct scheduled_target *target, const uint8_t *data, size_t size)
 {
     if (!decode(target, data, size))
         return -1;
-    run.target = target;
-    if (run.exec.slots == NULL) {
-        weaken_one();
-        make_exec();
-        sched_reads_from = count_pair;
-    }
     execute();
     uint64_t hash = run.report.hash;
     if (runs_twice(data, size)) {

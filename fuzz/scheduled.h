@@ -29,6 +29,12 @@ struct scheduled_target {
     bool (*finish)(struct exec *exec);
 };
 
+// Called by the engine before the first input; each target defines it.
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+
+// Makes what all inputs share; once, before the first input. Always 0.
+int scheduled_start(const struct scheduled_target *target);
+
 // Runs one input; 0, or -1 if it is none. Ends the process by target_found, with the time line, if
 // something is wrong. An input in 64 (by its bytes) runs twice and must do the same both times.
 int scheduled_run(const struct scheduled_target *target, const uint8_t *data, size_t size);

@@ -4,13 +4,14 @@
 # OUT/allocator.o, whose .data and .bss are named hak_state: process.c restores them between
 # executions. OUT/libsched.a is the scheduler; it is never instrumented for coverage or for races.
 
-SCHED_FLAVOURS := sched sched-asan sched-fuzz sched-tsan
+SCHED_FLAVOURS := sched sched-asan sched-fuzz sched-tsan sched-afl
 FLAVOURS += $(SCHED_FLAVOURS)
 CFLAGS_sched := -O2
 CFLAGS_sched-asan := -O1 -fno-omit-frame-pointer $(SANITIZE_ADDRESS) \
     -fno-sanitize-address-globals-dead-stripping -fsanitize-address-use-after-return=never
 CFLAGS_sched-fuzz := $(CFLAGS_sched-asan) -fsanitize=fuzzer-no-link \
     -fno-sanitize-coverage=stack-depth
+CFLAGS_sched-afl := -O1 -fno-omit-frame-pointer $(SANITIZE_ADDRESS) -fsanitize-address-use-after-return=never
 # Only src/ is instrumented for races; everything else tells the tool what it needs (races.h).
 CFLAGS_sched-tsan := -O1 -fno-omit-frame-pointer -fsanitize=thread
 $(foreach f,$(SCHED_FLAVOURS),$(eval INCLUDES_$(f) := -Ifuzz/sched -Isrc) \
@@ -21,6 +22,9 @@ SCHED_TOLD := fiber process system
 SCHED_STATE := $(foreach s,.data .bss .data.rel .data.rel.local,--rename-section \
     $(s)=hak_state,alloc,load,data,contents)
 
+# afl-clang-fast -> clang, which instruments nothing of itself.
+sched_plain = $(patsubst afl-%-fast,%,$(1))
+
 # $(1) flavour, $(2) compiler, $(3) geometry, $(4) folder
 define sched_rules
 $(call hak_use,$(1),$(2),$(3))
@@ -29,9 +33,9 @@ $(4)/allocator.o: $(4)/libhakmem-prefixed.a
 	@! objdump -h $$@ | awk '$$$$2 ~ /^\.(data|bss|tdata|tbss)/ && $$$$2 !~ /rel\.ro/ && $$$$3 !~ /^0+$$$$/' | \
 	    grep . || { echo '$$@: variables outside of hak_state' >&2; exit 1; }
 # Instrumented as little as possible: only what tells AddressSanitizer of stacks and pages.
-$(4)/fuzz/%.o $(4)/tests/model/%.o: SCHED_CC = $(call hak_cc,sched,$(2),$(3)) $(if $(filter sched-tsan,$(1)),-DSCHED_TSAN=1)
-$(if $(filter sched-asan sched-fuzz,$(1)),$(SCHED_TOLD:%=$(4)/fuzz/sched/%.o): \
-    SCHED_CC = $(call hak_cc,sched-asan,$(2),$(3)))
+$(4)/fuzz/%.o $(4)/tests/model/%.o: SCHED_CC = $(call hak_cc,sched,$(call sched_plain,$(2)),$(3)) $(if $(filter sched-tsan,$(1)),-DSCHED_TSAN=1)
+$(if $(filter sched-asan sched-fuzz sched-afl,$(1)),$(SCHED_TOLD:%=$(4)/fuzz/sched/%.o): \
+    SCHED_CC = $(call hak_cc,$(if $(filter sched-afl,$(1)),sched-afl,sched-asan),$(call sched_plain,$(2)),$(3)))
 $(4)/fuzz/sched/%.o: fuzz/sched/%.c $(4)/flags
 	@mkdir -p $$(@D)
 	$(call hak_say,compile)$$(SCHED_CC) -MMD -MP -c -o $$@ $$<
@@ -52,6 +56,9 @@ $(foreach g,$(SCHED_GEOMETRIES),$(eval $(call sched_rules,sched,$(CC),$(g),$(cal
     hak_out,sched,$(CC),$(g)))))
 $(foreach g,$(SCHED_GEOMETRIES),$(foreach f,sched-asan sched-fuzz sched-tsan,$(eval $(call \
     sched_rules,$(f),$(CLANG),$(g),$(call hak_out,$(f),$(CLANG),$(g))))))
+
+$(foreach g,$(SCHED_GEOMETRIES),$(eval $(call sched_rules,sched-afl,$(AFL_CC),$(g),$(call \
+    hak_out,sched-afl,$(AFL_CC),$(g)))))
 
 SCHED_OUT := $(call hak_out,sched,$(CC),small)
 SCHED_TSAN_OUT := $(call hak_out,sched-tsan,$(CLANG),small)
@@ -93,3 +100,18 @@ $(foreach t,$(SCHED_TARGETS),$(foreach g,$(SCHED_GEOMETRIES),$(eval $(call \
     sched_target_rules,sched,$(CC),$(g),$(call hak_out,sched,$(CC),$(g)),$(t))) \
     $(foreach f,sched-asan sched-fuzz sched-tsan,$(eval $(call \
     sched_target_rules,$(f),$(CLANG),$(g),$(call hak_out,$(f),$(CLANG),$(g)),$(t))))))
+
+# AFL++ looks for all its programs in the folders of the flavour `afl`.
+# $(1) geometry, $(2) folder of sched-afl, $(3) folder of afl, $(4) target
+define sched_afl_rules
+$(3)/hunt/$(4): $(call hak_objects,$(2),fuzz/$(4).c $(SCHED_PARTS)) $(2)/allocator.o $(2)/libsched.a
+	@mkdir -p $$(@D)
+	$(call hak_say,link)$(call hak_link,sched-afl,$(AFL_CC),$(1)) -fsanitize=fuzzer -o $$@ $$^
+$(3)/replay/$(4): $(call hak_objects,$(2),fuzz/$(4).c $(SCHED_PARTS) fuzz/replay.c) \
+    $(2)/allocator.o $(2)/libsched.a
+	@mkdir -p $$(@D)
+	$(call hak_say,link)$(call hak_link,sched-afl,$(AFL_CC),$(1)) -o $$@ $$^
+endef
+$(foreach t,$(SCHED_TARGETS),$(foreach g,$(SCHED_GEOMETRIES),$(eval $(call \
+    sched_afl_rules,$(g),$(call hak_out,sched-afl,$(AFL_CC),$(g)),$(call \
+    hak_out,afl,$(AFL_CC),$(g)),$(t)))))

@@ -196,19 +196,24 @@ static size_t round_to(size_t n, size_t step)
     return (n + step - 1) / step * step;
 }
 
+// The first page from `page` on whose address is a multiple of `align`.
+static size_t aligned_page(size_t page, size_t align)
+{
+    return (round_to(REGION_ADDRESS + page * SYSTEM_PAGE, align) - REGION_ADDRESS) / SYSTEM_PAGE;
+}
+
 static void *reserve(size_t bytes, size_t align)
 {
     size_t pages = round_to(bytes, SYSTEM_PAGE) / SYSTEM_PAGE;
-    size_t step = align > SYSTEM_PAGE ? align / SYSTEM_PAGE : 1;
     if (bytes == 0 || pages > sys.pages_max)
         return NULL;
     for (uint32_t i = 0; i < sys.range_count; i++) {
         struct range *r = &sys.ranges[i];
-        size_t first = round_to(r->first, step);
+        size_t first = aligned_page(r->first, align);
         if (!r->reserved && first + pages <= r->first + r->pages)
             return carve(i, first, pages);
     }
-    size_t first = round_to(sys.top, step);
+    size_t first = aligned_page(sys.top, align);
     if (first + pages > sys.pages_max)
         return NULL;
     if (first > sys.top)
