@@ -30,7 +30,7 @@ void hak_large_start(void)
 
 size_t hak_large_usable(size_t n)
 {
-    return round_up(n, os_page_size());
+    return round_up(max_size(n, 1), os_page_size());
 }
 
 static uint32_t units_for(size_t n)

@@ -8,7 +8,7 @@
 
 #include "heap.h"
 
-// Bytes that a block of n bytes may use: whole pages.
+// Bytes that a block of n bytes may use: whole pages, at least one.
 size_t hak_large_usable(size_t n);
 
 // n in (CLASS_SIZE_MAX, LARGE_SIZE_MAX], or less with an alignment beyond the classes.
