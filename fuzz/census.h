@@ -6,7 +6,8 @@
 
 // Holds the allocator's tags, records, bitmaps and magazines against the live blocks of the map: a
 // live block is in no bitmap and no magazine, and its tag and record describe it. No other thread
-// may run meanwhile; the allocator may be in the middle of anything. NULL, or what is wrong (static).
+// may run meanwhile; the allocator may be in the middle of anything. NULL, or what is wrong
+// (static).
 const char *census(const struct shadow *shadow);
 
 #endif

@@ -1,9 +1,10 @@
 // fuzz_exit.c: threads end, begin and fork at any scheduling point.
 //
 // `exit` runs the exit hook; what the thread does until the next `start` are destructors of other
-// libraries, which allocate and free late. `fork` goes on in the parent or, alone, in the child: the
-// other threads are gone in the middle of what they did. Each of them may have held one block (two
-// in a realloc) on its hit path: these may stay live for ever; everything else is freed and audited.
+// libraries, which allocate and free late. `fork` goes on in the parent or, alone, in the child:
+// the other threads are gone in the middle of what they did. Each of them may have held one block
+// (two in a realloc) on its hit path: these may stay live for ever; everything else is freed and
+// audited.
 #include "scheduled.h"
 #include "sched/process.h"
 #include "target.h"

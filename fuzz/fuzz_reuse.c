@@ -1,11 +1,11 @@
 // fuzz_reuse.c: slabs turn EMPTY and are used again, by another class or owner, while frees of
 // their old life are in flight; and blocks are freed once more after that.
 //
-// Sizes are folded to a few classes with few blocks per slab. A `misuse` frees a stale pointer: what
-// its slot held last. If a live block begins there nobody can tell, so it is only counted. Else the
-// allocator may report it now, when a batch is flushed or drained, or (both copies in magazines)
-// never; from there on the heap is the user's fault, and the execution ends well with the report or
-// with any failure. HAK_COUNTS=1 prints how many were reported, silent, or aliases.
+// Sizes are folded to a few classes with few blocks per slab. A `misuse` frees a stale pointer:
+// what its slot held last. If a live block begins there nobody can tell, so it is only counted.
+// Else the allocator may report it now, when a batch is flushed or drained, or (both copies in
+// magazines) never; from there on the heap is the user's fault, and the execution ends well with
+// the report or with any failure. HAK_COUNTS=1 prints how many were reported, silent, or aliases.
 #include "scheduled.h"
 #include "target.h"
 

@@ -44,3 +44,22 @@ emitted: $(if $(TARGET),$(call hak_out,$(FLAVOUR),$(if $(filter \
 	@echo $<
 
 $(call hak_test_needs,unit/test_shrink,fuzz/shrink.o $(FUZZ_LANGUAGE:.c=.o))
+
+# ---- corruption ----
+
+FUZZ_CORRUPTION := fuzz/corruption.c fuzz/verdict.c fuzz/trial.c
+CORRUPT_OUTS := $(foreach f,release audit,$(call hak_out,$(f),$(CC),$(GEOMETRY)))
+# $(1) flavour, $(2) folder
+define corrupt_rules
+$(call hak_use,$(1),$(CC),$(GEOMETRY))
+$(2)/corrupt_table: $(call hak_objects,$(2),$(sort fuzz/corrupt_table.c fuzz/fuzz_corrupt.c \
+    $(FUZZ_CORRUPTION) $(FUZZ_ORACLE))) $(2)/libhakmem-prefixed.a
+	$(call hak_say,link)$(call hak_link,$(1),$(CC),$(GEOMETRY)) $(FUZZ_WRAP) -o $$@ $$^
+endef
+$(foreach f,release audit,$(eval $(call \
+    corrupt_rules,$(f),$(call hak_out,$(f),$(CC),$(GEOMETRY)))))
+
+# TRIALS= per field; DOC=docs/CORRUPTION.md writes the document anew.
+.PHONY: corrupt
+corrupt: $(CORRUPT_OUTS:=/corrupt_table) ## flip bits of every field: detected, harmless or silent
+	@scripts/corrupt $^

@@ -97,7 +97,8 @@
     X(REMOTE_BITMAP, "remote_bitmap") \
     X(UNIT_MASKS, "unit_masks")       \
     X(MAGAZINE, "magazine")           \
-    X(BLOCK_END, "block_end")
+    X(BLOCK_END, "block_end")         \
+    X(HEAP, "heap")
 
 // What a schedule decision decides, at a step of a thread (its own count of scheduling points).
 // The values belong to fuzz/sched; this file only stores them. A step not listed takes the default.

@@ -12,8 +12,9 @@
 //
 // A failure inside of a thread ends the execution (sched_fail); all failures end in `report`, which
 // prints the time line and what was found, and aborts. HAK_TIMELINE=1 prints it for good executions
-// too; HAK_WEAKEN=SITE makes the memory order of a site relaxed; HAK_CONCRETE=FILE writes the failing input with its choices as a list of decisions, which is
-// what a minimiser wants, whatever strategy found it.
+// too; HAK_WEAKEN=SITE makes the memory order of a site relaxed; HAK_CONCRETE=FILE writes the
+// failing input with its choices as a list of decisions, which is what a minimiser wants, whatever
+// strategy found it.
 #include "scheduled.h"
 
 #include <stdlib.h>

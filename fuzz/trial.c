@@ -192,6 +192,8 @@ bool trial_run(struct trial *trial, const uint8_t *data, size_t size, unsigned s
         ;
     if (!trial->said)
         return false;
+    trial->status = status;
+    trial->hung = !ended;
     trial->refused = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_REFUSED;
     if (ended)
         trial->class = trial_classify(trial->said, status);

@@ -15,6 +15,8 @@ struct trial_class {
 struct trial {
     struct trial_class class;
     bool refused; // the target says that the input is none of its own
+    bool hung;    // it did not end in time
+    int status;   // as waitpid gives it
     char *said;   // its standard error, ends with 0; the caller frees it. May be cut at 4 MiB
 };
 

@@ -1,5 +1,5 @@
-// coverage.c: which store each load read, as counters beside those of the compiler: libFuzzer's extra
-// counters, or edges of AFL++, which hands out their numbers.
+// coverage.c: which store each load read, as counters beside those of the compiler: libFuzzer's
+// extra counters, or edges of AFL++, which hands out their numbers.
 //
 // This file is never instrumented itself: AFL++ would rename its variables in it.
 #include "coverage.h"

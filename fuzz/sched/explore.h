@@ -29,9 +29,9 @@ struct search_event {
 // not conflict are run once: DPOR, Flanagan and Godefroid, "Dynamic Partial-Order Reduction for
 // Model Checking Software", POPL 2005, with sleep sets (Godefroid 1996) where no bound is set, and
 // with the further backtrack points of Coons, Musuvathi, McKinley, "Bounded Partial-Order
-// Reduction", OOPSLA 2013, where one is. With a bound the reduction is for finding, not for proving: it
-// may leave out executions in which threads wait for locks. Unbounded it leaves out nothing (`protocol
-// reduction` compares).
+// Reduction", OOPSLA 2013, where one is. With a bound the reduction is for finding, not for
+// proving: it may leave out executions in which threads wait for locks. Unbounded it leaves out
+// nothing (`protocol reduction` compares).
 struct strategy_search {
     struct strategy base;
     uint32_t preemptions_max; // or SEARCH_UNBOUNDED

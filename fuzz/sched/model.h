@@ -2,8 +2,8 @@
 //
 // Each atomic cell that is touched gets a location in a side table, keyed by its address, with its
 // last stores. A load may return any of them that coherence and happens-before allow; the caller
-// (scheduler.c) chooses which. The cell itself always holds the newest value, so its size, layout and
-// what a debugger shows do not change.
+// (scheduler.c) chooses which. The cell itself always holds the newest value, so its size, layout
+// and what a debugger shows do not change.
 //
 // What the model covers, and what it leaves out, is said in docs/SCHEDULER.md.
 #ifndef SCHED_MODEL_H

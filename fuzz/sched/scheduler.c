@@ -13,8 +13,9 @@
 // A lock is a word of memory that is taken by an update with acquire order and given back by a
 // store with release order; who waits for it is not enabled, and the choice of the next thread is
 // also the choice of the one that gets it. A thread that yields twice is not enabled until another
-// one has made a step: its second look saw what the first did. From step steps_max on the schedule is fair (each enabled thread in turn, newest
-// values), so an execution that still does not end is a livelock and not bad luck.
+// one has made a step: its second look saw what the first did. From step steps_max on the schedule
+// is fair (each enabled thread in turn, newest values), so an execution that still does not end is
+// a livelock and not bad luck.
 //
 // On a failure all fibers are abandoned where they stand and sched_run returns.
 #include "core.h"

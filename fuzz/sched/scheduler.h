@@ -111,8 +111,8 @@ void sched_yield_point(const struct sched_site *at);
 bool sched_system_call(const struct sched_site *at, const void *p, uint64_t value, bool can_fail);
 // Waits until ready(arg): a barrier, the end of another thread.
 void sched_wait(const struct sched_site *at, bool (*ready)(void *), void *arg);
-// Between these the harness looks at the whole state: no scheduling points, newest values, and loads
-// leave no mark in the model. They nest.
+// Between these the harness looks at the whole state: no scheduling points, newest values, and
+// loads leave no mark in the model. They nest.
 void sched_quiet_begin(void);
 void sched_quiet_end(void);
 // Marks a step of the harness in the trace, for `describe`; not a scheduling point.

@@ -3,9 +3,9 @@
 // Each scenario is a few threads that call the functions of src/ as they are. The search runs every
 // schedule and every value that a load may return. Bound "all": no bound; of executions that differ
 // only in the order of events that do not conflict, one is run. A number: so many preemptions at
-// most, and no reduction, because a bounded reduced search may leave out executions around locks. A scenario that cannot fail
-// proves nothing: `protocol weaken` makes one memory order after the other relaxed and shows which
-// scenario falls, and after how many executions.
+// most, and no reduction, because a bounded reduced search may leave out executions around locks. A
+// scenario that cannot fail proves nothing: `protocol weaken` makes one memory order after the
+// other relaxed and shows which scenario falls, and after how many executions.
 //
 // Plain data cannot be stale in this model, so what an order publishes is shown by payload cells
 // that the scenario itself writes and reads with relaxed order.

@@ -1,5 +1,5 @@
-// lock.h (seam of the sched build): the same locks and ranks, as scheduling points: who waits is not
-// run until the lock is free, and who gets it is a decision.
+// lock.h (seam of the sched build): the same locks and ranks, as scheduling points: who waits is
+// not run until the lock is free, and who gets it is a decision.
 #ifndef SCHED_SEAM_LOCK_H
 #define SCHED_SEAM_LOCK_H
 

@@ -1,0 +1,333 @@
+// corruption.c: from a block to the bits of the structures that serve it.
+//
+// Of the calling thread: its heap, its magazine of the block's class. Fields of a slab and those of
+// a large or huge block are told apart by the tag; a field that has no meaning for the block is not
+// found. The tables are written past their types on purpose: this is the attacker, or the stray
+// store, not a part of the allocator.
+#include "corruption.h"
+
+#include "ops.h"
+
+#include <heap.h>
+#include <large.h>
+#include <seam/tls.h>
+#include <superslab.h>
+
+typedef struct corruption_bits bits_t;
+#define BITS(object) ((bits_t){ (unsigned char *)&(object), sizeof(object) * 8 })
+static const bits_t none;
+
+// ---- what serves a block ----
+
+static bool is_small(const void *p)
+{
+    unsigned tag = hak_arena_has(p) ? hak_tag_of(p) : TAG_NONE;
+    return tag >= CLASS_FIRST && tag <= CLASS_LAST;
+}
+
+// NULL if it is no block of a size class.
+static struct slab *slab_of(const void *p)
+{
+    return is_small(p) ? hak_slab_of_unit(hak_unit_of(p)) : NULL;
+}
+
+// NULL if it is no large or huge block in the arena.
+static struct slab *large_of(const void *p)
+{
+    return hak_arena_has(p) && !is_small(p) ? hak_large_record(p) : NULL;
+}
+
+static struct magazine *magazine_of(const void *p)
+{
+    struct heap *h = tls_heap();
+    if (!is_small(p) || !hak_heap_is_real(h))
+        return NULL;
+    struct magazine *m = &h->magazines[hak_tag_of(p)];
+    return hak_magazine_slots(m) != NULL ? m : NULL;
+}
+
+static struct heap *heap_of(const void *p)
+{
+    return is_small(p) && hak_heap_is_real(tls_heap()) ? tls_heap() : NULL;
+}
+
+// ---- tags and records ----
+
+static bits_t tag(void *p, uint64_t choice)
+{
+    (void)choice;
+    return hak_arena_has(p) ? BITS(hak_arena.tags[hak_unit_of(p)]) : none;
+}
+
+static bits_t tag_of_later_unit(void *p, uint64_t choice)
+{
+    const struct slab *s = slab_of(p) ? slab_of(p) : large_of(p);
+    uint32_t units = s ? own_load(&s->units) : 0;
+    return units > 1 ? BITS(hak_arena.tags[hak_slab_unit(s) + 1 + choice % (units - 1)]) : none;
+}
+
+static bits_t back_of_later_unit(void *p, uint64_t choice)
+{
+    struct slab *s = slab_of(p);
+    uint32_t units = s ? own_load(&s->units) : 0;
+    return units > 1 ? BITS(s[1 + choice % (units - 1)].back) : none;
+}
+
+// A field that blocks of classes have, one that large ones have, one that both have.
+#define SLAB_FIELD(function, field)                  \
+    static bits_t function(void *p, uint64_t choice) \
+    {                                                \
+        struct slab *s = slab_of(p);                 \
+        (void)choice;                                \
+        return s ? BITS(s->field) : none;            \
+    }
+#define LARGE_FIELD(function, field)                 \
+    static bits_t function(void *p, uint64_t choice) \
+    {                                                \
+        struct slab *s = large_of(p);                \
+        (void)choice;                                \
+        return s ? BITS(s->field) : none;            \
+    }
+SLAB_FIELD(slab_state, state)
+SLAB_FIELD(slab_class_index, class_index)
+SLAB_FIELD(slab_units, units)
+SLAB_FIELD(slab_blocks, blocks)
+SLAB_FIELD(slab_back, back)
+SLAB_FIELD(slab_free_blocks, free_blocks)
+SLAB_FIELD(slab_handed, handed)
+SLAB_FIELD(slab_place, place)
+SLAB_FIELD(slab_next, next)
+SLAB_FIELD(slab_prev, prev)
+SLAB_FIELD(slab_owner, owner)
+SLAB_FIELD(slab_link, link)
+SLAB_FIELD(slab_pending, pending)
+LARGE_FIELD(large_state, state)
+LARGE_FIELD(large_class_index, class_index)
+LARGE_FIELD(large_units, units)
+LARGE_FIELD(large_back, back)
+LARGE_FIELD(large_bytes, bytes)
+LARGE_FIELD(large_live, live)
+
+// Only classes that track zeroes look at it.
+static bits_t slab_touched(void *p, uint64_t choice)
+{
+    struct slab *s = slab_of(p);
+    (void)choice;
+    return s && hak_class_bytes(hak_tag_of(p)) >= ZERO_TRACKED_MIN ? BITS(s->touched) : none;
+}
+
+static bits_t free_bits(void *p, uint64_t choice)
+{
+    struct slab *s = slab_of(p);
+    (void)choice;
+    return s ? (bits_t){ (unsigned char *)s->free, own_load(&s->blocks) } : none;
+}
+
+// The words behind the bits of blocks, as far as the slab uses any of the word.
+static bits_t free_beyond(void *p, uint64_t choice)
+{
+    struct slab *s = slab_of(p);
+    size_t blocks = s ? own_load(&s->blocks) : 0;
+    size_t byte = (blocks + 7) / 8, end = (blocks + 63) / 64 * 8;
+    (void)choice;
+    return byte < end ? (bits_t){ (unsigned char *)s->free + byte, (end - byte) * 8 } : none;
+}
+
+static bits_t remote_bits(void *p, uint64_t choice)
+{
+    struct slab *s = slab_of(p);
+    (void)choice;
+    return s ? (bits_t){ (unsigned char *)s->remote, own_load(&s->blocks) } : none;
+}
+
+// ---- units ----
+
+static uint32_t superslab_of(const void *p)
+{
+    return hak_unit_of(p) / SUPERSLAB_UNITS;
+}
+
+static bits_t mask_unused(void *p, uint64_t choice)
+{
+    (void)choice;
+    if (!hak_arena_has(p))
+        return none;
+    return (bits_t){ (unsigned char *)&hak_arena.masks[superslab_of(p)], SUPERSLAB_UNITS };
+}
+
+static bits_t mask_empty(void *p, uint64_t choice)
+{
+    bits_t bits = mask_unused(p, choice);
+    bits.start += bits.count / 8;
+    return bits;
+}
+
+static bits_t hint(const void *p, struct atomic_u64 *hints)
+{
+    size_t bit = hak_arena_has(p) ? superslab_of(p) : 0;
+    // The byte that has the bit: the hints of eight SuperSlabs.
+    return hak_arena_has(p) ? (bits_t){ (unsigned char *)hints + bit / 8, 8 } : none;
+}
+
+static bits_t hint_free(void *p, uint64_t choice)
+{
+    (void)choice;
+    return hint(p, hak_arena.free_hints);
+}
+
+static bits_t hint_empty(void *p, uint64_t choice)
+{
+    (void)choice;
+    return hint(p, hak_arena.empty_hints);
+}
+
+static bits_t stamp(void *p, uint64_t choice)
+{
+    uint32_t first = hak_arena_has(p) ? superslab_of(p) * SUPERSLAB_UNITS : 0;
+    return hak_arena_has(p) ? BITS(hak_arena.stamps[first + choice % SUPERSLAB_UNITS]) : none;
+}
+
+// ---- magazines and heaps ----
+
+static bits_t magazine_slot(void *p, uint64_t choice)
+{
+    struct magazine *m = magazine_of(p);
+    uint32_t count = m ? hak_magazine_count(m) : 0;
+    return count ? BITS(hak_magazine_slots(m)[1 + choice % count]) : none;
+}
+
+static bits_t magazine_sentinel(void *p, uint64_t choice)
+{
+    struct magazine *m = magazine_of(p);
+    (void)choice;
+    return m ? BITS(hak_magazine_slots(m)[0]) : none;
+}
+
+#define MAGAZINE_FIELD(field)                                \
+    static bits_t magazine_##field(void *p, uint64_t choice) \
+    {                                                        \
+        struct magazine *m = magazine_of(p);                 \
+        (void)choice;                                        \
+        return m ? BITS(m->field) : none;                    \
+    }
+MAGAZINE_FIELD(top)
+MAGAZINE_FIELD(limit)
+MAGAZINE_FIELD(slots)
+MAGAZINE_FIELD(capacity)
+
+#define HEAP_FIELD(function, field)                  \
+    static bits_t function(void *p, uint64_t choice) \
+    {                                                \
+        struct heap *h = heap_of(p);                 \
+        (void)choice;                                \
+        return h ? BITS(h->field) : none;            \
+    }
+HEAP_FIELD(heap_first, first[hak_tag_of(p)])
+HEAP_FIELD(heap_last, last[hak_tag_of(p)])
+HEAP_FIELD(heap_kept, kept[hak_tag_of(p)])
+HEAP_FIELD(heap_inbox, inbox.head)
+HEAP_FIELD(heap_state, state)
+HEAP_FIELD(heap_inside, inside)
+HEAP_FIELD(heap_next_idle, next_idle)
+HEAP_FIELD(heap_class_offset, class_offset[choice % (TABLE_SIZE_MAX / 16 + 1)])
+HEAP_FIELD(heap_refilled, counters.refilled[hak_tag_of(p)])
+
+// ---- the user's own ----
+
+// What lies behind the block within its slab or its last unit: an overflow that no page stops.
+static bits_t block_end(void *p, uint64_t choice)
+{
+    const struct slab *s = slab_of(p) ? slab_of(p) : large_of(p);
+    (void)choice;
+    if (!s)
+        return none;
+    unsigned char *end = (unsigned char *)hak_unit_base(hak_slab_unit(s) + own_load(&s->units));
+    unsigned char *at = p;
+    at += is_small(p) ? hak_class_bytes(hak_tag_of(p)) : own_load(&s->bytes);
+    // Pages behind a large block may have been given back.
+    if (!is_small(p) || at >= end)
+        return none;
+    return (bits_t){ at, (size_t)(end - at < 64 ? end - at : 64) * 8 };
+}
+
+// ---- the list ----
+
+const struct corruption_field corruption_fields[] = {
+    { STRUCTURE_TAG, "tag", "class of the block's unit", tag },
+    { STRUCTURE_TAG, "tag (later unit)", "class of another unit of its slab", tag_of_later_unit },
+    { STRUCTURE_RECORD, "state", "slab, large, huge or none", slab_state },
+    { STRUCTURE_RECORD, "class_index", "size class of the slab", slab_class_index },
+    { STRUCTURE_RECORD, "units", "length of the slab", slab_units },
+    { STRUCTURE_RECORD, "blocks", "blocks in the slab", slab_blocks },
+    { STRUCTURE_RECORD, "back", "units back to the head, in the head", slab_back },
+    { STRUCTURE_RECORD, "back (later unit)", "the same in other units", back_of_later_unit },
+    { STRUCTURE_RECORD, "free_blocks", "count of free bits", slab_free_blocks },
+    { STRUCTURE_RECORD, "handed", "blocks handed out once", slab_handed },
+    { STRUCTURE_RECORD, "place", "in which list the slab is", slab_place },
+    { STRUCTURE_RECORD, "next", "next slab of the owner's list", slab_next },
+    { STRUCTURE_RECORD, "prev", "slab before it", slab_prev },
+    { STRUCTURE_RECORD, "touched", "blocks that may not be zero", slab_touched },
+    { STRUCTURE_RECORD, "owner", "inbox of the owner heap", slab_owner },
+    { STRUCTURE_RECORD, "link", "next slab in an inbox", slab_link },
+    { STRUCTURE_RECORD, "pending", "the token of remote frees", slab_pending },
+    { STRUCTURE_RECORD, "state (large)", "as state", large_state },
+    { STRUCTURE_RECORD, "class_index (large)", "tag of the block", large_class_index },
+    { STRUCTURE_RECORD, "units (large)", "length of the block", large_units },
+    { STRUCTURE_RECORD, "back (large)", "units back to the head", large_back },
+    { STRUCTURE_RECORD, "bytes (large)", "usable bytes", large_bytes },
+    { STRUCTURE_RECORD, "live (large)", "handed out", large_live },
+    { STRUCTURE_FREE_BITMAP, "free", "blocks that are in the slab", free_bits },
+    { STRUCTURE_FREE_BITMAP, "free (beyond blocks)", "bits of no block", free_beyond },
+    { STRUCTURE_REMOTE_BITMAP, "remote", "blocks that others freed", remote_bits },
+    { STRUCTURE_UNIT_MASKS, "UNUSED", "units without memory", mask_unused },
+    { STRUCTURE_UNIT_MASKS, "EMPTY", "free units with memory", mask_empty },
+    { STRUCTURE_UNIT_MASKS, "free_hints", "SuperSlabs with free units", hint_free },
+    { STRUCTURE_UNIT_MASKS, "empty_hints", "SuperSlabs with EMPTY units", hint_empty },
+    { STRUCTURE_UNIT_MASKS, "stamps", "since when a unit is EMPTY", stamp },
+    { STRUCTURE_MAGAZINE, "slot", "a cached block", magazine_slot },
+    { STRUCTURE_MAGAZINE, "sentinel", "NULL below the first block", magazine_sentinel },
+    { STRUCTURE_MAGAZINE, "top", "where the next free writes", magazine_top },
+    { STRUCTURE_MAGAZINE, "limit", "where it is full", magazine_limit },
+    { STRUCTURE_MAGAZINE, "slots", "its array", magazine_slots },
+    { STRUCTURE_MAGAZINE, "capacity", "length of the array", magazine_capacity },
+    { STRUCTURE_HEAP, "first", "head of the list of a class", heap_first },
+    { STRUCTURE_HEAP, "last", "tail of the list of a class", heap_last },
+    { STRUCTURE_HEAP, "kept", "the empty slab that is kept", heap_kept },
+    { STRUCTURE_HEAP, "inbox", "slabs with remote frees", heap_inbox },
+    { STRUCTURE_HEAP, "state", "whether a thread has it", heap_state },
+    { STRUCTURE_HEAP, "inside", "the fork gate", heap_inside },
+    { STRUCTURE_HEAP, "next_idle", "list of idle heaps", heap_next_idle },
+    { STRUCTURE_HEAP, "class_offset", "from a size to a magazine", heap_class_offset },
+    { STRUCTURE_HEAP, "refilled", "a counter of statistics", heap_refilled },
+    { STRUCTURE_BLOCK_END, "next block", "user memory behind the block", block_end },
+};
+const unsigned corruption_field_count = sizeof corruption_fields / sizeof *corruption_fields;
+
+// ---- flipping ----
+
+void corruption_flip(struct corruption_bits bits, size_t bit)
+{
+    bits.start[bit / 8] ^= (unsigned char)(1u << bit % 8);
+}
+
+const struct corruption_field *corruption_apply(unsigned structure, void *block, uint64_t number)
+{
+    uint64_t total = 0, choice = number >> 8;
+    for (unsigned pass = 0; pass < 2; pass++) {
+        for (unsigned i = 0; i < corruption_field_count; i++) {
+            const struct corruption_field *f = &corruption_fields[i];
+            bits_t bits = f->structure == structure ? f->find(block, choice) : none;
+            if (pass == 0)
+                total += bits.count;
+            else if (number < bits.count) {
+                corruption_flip(bits, number);
+                return f;
+            } else
+                number -= bits.count;
+        }
+        if (total == 0)
+            return NULL;
+        number = pass == 0 ? number % total : number;
+    }
+    return NULL;
+}

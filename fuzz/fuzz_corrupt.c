@@ -1,0 +1,121 @@
+// fuzz_corrupt.c: bits of the allocator's structures flipped between operations.
+//
+// Each input runs twice: without its `corrupt` operations in this process, where the oracle must
+// be silent; and with them in a child, where most verdicts are findings for the table (make
+// corrupt), not failures. What must never happen:
+//   - a write behind a user's block makes the allocator fault, crash or hang, or its audit speak:
+//     no state of the allocator lies there
+//   - SIGABRT without a line that says why
+#include "corruption.h"
+#include "target.h"
+#include "verdict.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+const char target_name[] = "fuzz_corrupt";
+
+#define SLOTS 64u
+#define CHILD_SECONDS 30u
+
+static const struct ops_limits limits = { .ops_max = 256,
+                                          .slots = SLOTS,
+                                          .threads = 1,
+                                          .size_max = GEOMETRY_SMALL ? 1u << 20 : 4u << 20,
+                                          .fail_min = (uint64_t)1 << 47 };
+static struct exec exec;
+static struct ops program;
+
+static void found(struct exec *e, const struct op *op, const char *reason)
+{
+    (void)e;
+    target_found(&program, op, reason);
+}
+
+bool target_print(const uint8_t *data, size_t size, FILE *out)
+{
+    if (!ops_decode_lenient(&program, data, size, &limits))
+        return false;
+    ops_print(&program, out);
+    return true;
+}
+
+static void corrupt(const struct op *op)
+{
+    const struct exec_slot *slot = &exec.slots[op->slot % exec.slot_count];
+    if (atomic_load(&slot->state) == SLOT_FULL)
+        corruption_apply((unsigned)op->arg, slot->block.start, op->size);
+}
+
+// In the child.
+static bool run_corrupted(void *arg, const uint8_t *data, size_t size)
+{
+    static const int signals[] = { SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTERM, SIGALRM };
+    (void)arg, (void)data, (void)size;
+    for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++)
+        signal(signals[i], SIG_DFL);
+    exec.fail = verdict_fail;
+    for (size_t i = 0; i < program.count; i++)
+        if (program.list[i].kind == OP_CORRUPT)
+            corrupt(&program.list[i]);
+        else
+            exec_op(&exec, &program.list[i]);
+    verdict_end(&exec);
+}
+
+// What the verdict must not be, by the structures that were corrupted; NULL if it may be.
+static const char *forbidden(const struct judgement *j, bool only_user_memory,
+                             const struct trial *trial)
+{
+    bool aborted = WIFSIGNALED(trial->status) && WTERMSIG(trial->status) == SIGABRT;
+    if (aborted && j->verdict != VERDICT_FAULT)
+        return "it aborted without saying why";
+    if (only_user_memory && j->verdict != VERDICT_HARMLESS && j->verdict != VERDICT_SILENT)
+        return "a write behind a block reached the allocator";
+    return NULL;
+}
+
+static void run_with_corruption(void)
+{
+    bool any = false, only_user_memory = true;
+    for (size_t i = 0; i < program.count; i++)
+        if (program.list[i].kind == OP_CORRUPT) {
+            any = true;
+            only_user_memory &= program.list[i].arg == STRUCTURE_BLOCK_END;
+        }
+    struct trial trial;
+    if (!any || !trial_run(&trial, NULL, 0, CHILD_SECONDS, run_corrupted, NULL))
+        return;
+    struct judgement j = verdict_judge(&trial);
+    const char *wrong = forbidden(&j, only_user_memory, &trial);
+    if (wrong) {
+        char reason[400];
+        snprintf(reason, sizeof reason, "%s: %s: %s", wrong, verdict_names[j.verdict], j.text);
+        target_found(&program, NULL, reason);
+    }
+    trial_free(&trial);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (!ops_decode_lenient(&program, data, size, &limits))
+        return -1;
+    if (!exec.slots) {
+        if (!exec_init(&exec, &allocator_hakmem, SLOTS))
+            exit(2);
+        exec.fail = found;
+        exec.alone = true;
+        exec.live_bytes_max = 8u << 20;
+        exec.shadow.use_all = !TARGET_EXACT_BOUNDS;
+    }
+    exec.pattern = program.header.seed;
+    for (size_t i = 0; i < program.count; i++)
+        if (program.list[i].kind != OP_CORRUPT)
+            exec_op(&exec, &program.list[i]);
+    exec_finish(&exec);
+    exec.pattern = program.header.seed;
+    run_with_corruption();
+    return 0;
+}
