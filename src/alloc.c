@@ -288,6 +288,7 @@ static void *move_block(void *p, size_t old_bytes, size_t n)
         if (n > old_bytes)
             return NULL;
         errno = saved;
+        sanitize_take_more(p, n, old_bytes);
         return p;
     }
     sanitize_open(p, old_bytes);
@@ -359,6 +360,7 @@ size_t hak_usable_bytes(void *p)
         hak_leave_as_guest();
         if (bytes == 0)
             hak_fault(FAULT_FOREIGN_SIZE, p, TAG_NONE);
+        sanitize_take_more(p, bytes, bytes);
         return bytes;
     }
     unsigned tag = hak_tag_of(p);
