@@ -49,7 +49,7 @@ static struct table {
     struct row rows[FIELDS_MAX];
 } * table;
 
-static unsigned trials = 32, seeds = 4, operations = 400;
+static unsigned trials = 32, seeds = 4, operations = 1000;
 static const char *only_field;
 static struct exec exec;
 static const char *structure_names[] = {
@@ -115,7 +115,7 @@ static struct op random_op(void)
     case 1:
         return (struct op){ .kind = OP_TICK, .size = 20 };
     case 2:
-        return (struct op){ .kind = below(4) ? OP_STATS : OP_TRIM };
+        return (struct op){ .kind = below(4) ? OP_FLUSH : OP_TRIM };
     default:
         return op;
     }

@@ -113,7 +113,9 @@ static bits_t slab_touched(void *p, uint64_t choice)
 {
     struct slab *s = slab_of(p);
     (void)choice;
-    return s && hak_class_bytes(hak_tag_of(p)) >= ZERO_TRACKED_MIN ? BITS(s->touched) : none;
+    if (!s || hak_class_bytes(hak_tag_of(p)) < ZERO_TRACKED_MIN)
+        return none;
+    return (bits_t){ (unsigned char *)&s->touched, own_load(&s->blocks) };
 }
 
 static bits_t free_bits(void *p, uint64_t choice)

@@ -62,4 +62,4 @@ $(foreach f,release audit,$(eval $(call \
 # TRIALS= per field; DOC=docs/CORRUPTION.md writes the document anew.
 .PHONY: corrupt
 corrupt: $(CORRUPT_OUTS:=/corrupt_table) ## flip bits of every field: detected, harmless or silent
-	@scripts/corrupt $^
+	@TRIALS=$(TRIALS) DOC=$(DOC) scripts/corrupt $^

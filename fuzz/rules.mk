@@ -19,17 +19,18 @@ FUZZ_LANGUAGE := fuzz/ops.c fuzz/ops_decode.c fuzz/ops_text.c
 FUZZ_ORACLE := $(FUZZ_LANGUAGE) fuzz/exec.c fuzz/exec_heap.c fuzz/exec_child.c fuzz/shadow.c \
     fuzz/allocator.c fuzz/os_fault.c fuzz/target.c
 FUZZ_TARGETS := fuzz_api fuzz_threads fuzz_canary fuzz_sizeclass fuzz_options fuzz_ops \
-    fuzz_recording
+    fuzz_recording fuzz_corrupt
 FUZZ_PARTS_fuzz_api := $(FUZZ_ORACLE)
 FUZZ_PARTS_fuzz_threads := $(FUZZ_ORACLE)
 FUZZ_PARTS_fuzz_canary := $(FUZZ_ORACLE)
+FUZZ_PARTS_fuzz_corrupt := $(FUZZ_ORACLE) fuzz/corruption.c fuzz/verdict.c fuzz/trial.c
 FUZZ_PARTS_fuzz_sizeclass := fuzz/target.c fuzz/os_fault.c $(FUZZ_LANGUAGE)
 FUZZ_PARTS_fuzz_options := fuzz/target.c fuzz/os_fault.c $(FUZZ_LANGUAGE)
 FUZZ_PARTS_fuzz_ops := fuzz/target.c fuzz/os_fault.c $(FUZZ_LANGUAGE)
 FUZZ_PARTS_fuzz_recording := $(FUZZ_PARTS_fuzz_ops) trace/recording.c trace/slot_map.c
 FUZZ_LDFLAGS_fuzz_options := -Wl,--wrap=hak_os_write_error
 # Targets of the operation language have its mutator.
-FUZZ_MUTATED := fuzz_api fuzz_threads fuzz_canary
+FUZZ_MUTATED := fuzz_api fuzz_threads fuzz_canary fuzz_corrupt
 
 # $(1) flavour, $(2) compiler, $(3) geometry, $(4) its folder, $(5) target
 define fuzz_target_rules
