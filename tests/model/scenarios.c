@@ -28,6 +28,7 @@ static uint32_t held[UNITS];
 static uint32_t uses[UNITS]; // what `payload` of a unit must be
 static uint32_t harvested;
 static bool released;
+static bool stray; // a slab came to one that does not own it
 static void *blocks[BLOCKS];
 
 static const struct sched_site write_payload = { .name = "payload",
@@ -47,7 +48,7 @@ static void start_arena(void)
     memset(held, 0, sizeof held);
     memset(uses, 0, sizeof uses);
     harvested = 0;
-    released = false;
+    released = stray = false;
     hak_classes_start((size_t)16 << 10);
     if (!hak_arena_start(2 * SUPERSLAB_SIZE))
         sched_fail("harness", "no arena");
@@ -93,6 +94,7 @@ static void drain(struct inbox *mine)
     struct slab *next;
     for (struct slab *s = hak_remote_take_all(mine); s != NULL; s = next) {
         uint64_t before = own_load(&s->free[0]);
+        stray |= s->owner.raw != mine;
         harvested += hak_remote_settle(s, &next);
         if (!sched_is_running())
             continue;
@@ -131,6 +133,8 @@ static const char *all_back(uint32_t expected)
 {
     for (unsigned i = 0; i < 3; i++)
         drain(&inboxes[i]);
+    if (stray)
+        return "a slab came to the inbox of one that does not own it";
     if (hak_remote_count(slab()) != 0)
         return "remote bits are left, and nobody was told";
     if (!hak_remote_try_hold(slab()))
@@ -289,6 +293,37 @@ static const char *units_add_up(void *arg)
     return (empty | unused) >> 2 == 0 ? NULL : "a unit in use became free";
 }
 
+// ---- hints: one clears a SuperSlab's hint, another gives a unit of it back ----
+
+static void setup_hint(void *arg)
+{
+    struct run run;
+    (void)arg;
+    start_arena();
+    hak_superslab_give(0, 1, true); // sets both hints
+    if (!hak_superslab_claim(0, 1, 1, true, &run))
+        sched_fail("harness", "no unit to claim");
+}
+
+static void clear_or_give(void *arg, uint32_t t)
+{
+    (void)arg;
+    if (t == 0)
+        hak_superslab_clear_hint(0, true);
+    else if (t == 1)
+        hak_superslab_give(0, 1, true);
+    else
+        hak_superslab_clear_hint(0, false);
+}
+
+static const char *hints_hold(void *arg)
+{
+    (void)arg;
+    if (hak_superslab_next(0, true) != 0)
+        return "an EMPTY unit is lost: its SuperSlab has no hint of one";
+    return hak_superslab_next(0, false) == 0 ? NULL : "a free unit is lost: no hint of one";
+}
+
 // ---- heaps: borrowed, given back, swept ----
 
 static void setup_heaps(void *arg)
@@ -439,6 +474,8 @@ const struct scenario scenarios[] = {
       SEARCH_UNBOUNDED, setup_slab, free_or_adopt, two_back },
     { "claim x release x purge", "claims two EMPTY units; claims and gives one; purges both", 3,
       SEARCH_UNBOUNDED, setup_units, claim_release_purge, units_add_up },
+    { "give x clear of its hints", "clears one hint; gives a unit; clears the other hint", 3,
+      SEARCH_UNBOUNDED, setup_hint, clear_or_give, hints_hold },
     { "heaps: borrow x sweep", "borrows and returns; borrows, sweeps and returns", 2,
       SEARCH_UNBOUNDED, setup_heaps, borrow_or_sweep, heaps_idle },
     { "owner exit x two freers", "ends; two threads free a block of it and flush", 3,
