@@ -5,7 +5,8 @@
 //   this process
 //     a child per seed: runs random operations to a heap that is in use
 //       a child per trial: flips one bit of one field that serves a live block, runs as many more
-//                          operations, audits, frees everything, audits; its end is the verdict
+//                          operations (a third of them on blocks of that size), audits, frees
+//                          everything, audits; its end is the verdict
 //       and a second one:  flips the same bit and audits at once
 //
 // Everything follows from the seed: the operations, the block, the bit. One in sixteen operations
@@ -83,8 +84,14 @@ static void seed_random(uint64_t a, uint64_t b, uint64_t c)
         next_random();
 }
 
+// A third of the requests after a flip are for blocks like the one that it concerns: that is where
+// it matters.
+static uint64_t hot_size;
+
 static uint64_t random_size(void)
 {
+    if (hot_size != 0 && below(3) == 0)
+        return hot_size;
     uint64_t kind = below(100);
     if (kind < 70)
         return below(1025);
@@ -175,6 +182,7 @@ static bool run_trial(void *arg, const uint8_t *data, size_t size)
     exec.fail = verdict_fail;
     if (plan->field) {
         void *block = exec.slots[plan->slot].block.start;
+        hot_size = exec.slots[plan->slot].block.asked;
         corruption_flip(plan->field->find(block, plan->choice), plan->bit);
     }
     if (plan->at_once)

@@ -307,29 +307,28 @@ const unsigned corruption_field_count = sizeof corruption_fields / sizeof *corru
 
 // ---- flipping ----
 
-void corruption_flip(struct corruption_bits bits, size_t bit)
+// What lies behind a block is poisoned for sanitizers: they are not to see this write.
+__attribute__((no_sanitize("address", "undefined", "thread"))) void corruption_flip(
+    struct corruption_bits bits, size_t bit)
 {
     bits.start[bit / 8] ^= (unsigned char)(1u << bit % 8);
 }
 
-const struct corruption_field *corruption_apply(unsigned structure, void *block, uint64_t number)
+const struct corruption_field *corruption_locate(unsigned structure, void *block, uint64_t number,
+                                                 struct corruption_bits *bits, size_t *bit)
 {
     uint64_t total = 0, choice = number >> 8;
-    for (unsigned pass = 0; pass < 2; pass++) {
-        for (unsigned i = 0; i < corruption_field_count; i++) {
-            const struct corruption_field *f = &corruption_fields[i];
-            bits_t bits = f->structure == structure ? f->find(block, choice) : none;
-            if (pass == 0)
-                total += bits.count;
-            else if (number < bits.count) {
-                corruption_flip(bits, number);
-                return f;
-            } else
-                number -= bits.count;
-        }
-        if (total == 0)
-            return NULL;
-        number = pass == 0 ? number % total : number;
+    for (unsigned i = 0; i < corruption_field_count; i++)
+        if (corruption_fields[i].structure == structure)
+            total += corruption_fields[i].find(block, choice).count;
+    number %= total ? total : 1;
+    for (unsigned i = 0; i < corruption_field_count && total; i++) {
+        const struct corruption_field *f = &corruption_fields[i];
+        *bits = f->structure == structure ? f->find(block, choice) : none;
+        *bit = number;
+        if (number < bits->count)
+            return f;
+        number -= bits->count;
     }
     return NULL;
 }

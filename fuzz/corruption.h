@@ -28,8 +28,10 @@ extern const unsigned corruption_field_count;
 
 void corruption_flip(struct corruption_bits bits, size_t bit);
 
-// The operation `corrupt`: flips bit `number` of the fields of the structure, counted through, of
-// those that serve the block. Returns the field, or NULL if it serves none.
-const struct corruption_field *corruption_apply(unsigned structure, void *block, uint64_t number);
+// The operation `corrupt`: bit `number` of the fields of the structure, counted through, of those
+// that serve the block. Returns the field, or NULL if none serves it. What was corrupted before may
+// lead astray.
+const struct corruption_field *corruption_locate(unsigned structure, void *block, uint64_t number,
+                                                 struct corruption_bits *bits, size_t *bit);
 
 #endif

@@ -45,8 +45,11 @@ bool target_print(const uint8_t *data, size_t size, FILE *out)
 static void corrupt(const struct op *op)
 {
     const struct exec_slot *slot = &exec.slots[op->slot % exec.slot_count];
-    if (atomic_load(&slot->state) == SLOT_FULL)
-        corruption_apply((unsigned)op->arg, slot->block.start, op->size);
+    struct corruption_bits bits;
+    size_t bit;
+    if (atomic_load(&slot->state) == SLOT_FULL &&
+        corruption_locate((unsigned)op->arg, slot->block.start, op->size, &bits, &bit))
+        corruption_flip(bits, bit);
 }
 
 // In the child.

@@ -63,3 +63,6 @@ $(foreach f,release audit,$(eval $(call \
 .PHONY: corrupt
 corrupt: $(CORRUPT_OUTS:=/corrupt_table) ## flip bits of every field: detected, harmless or silent
 	@TRIALS=$(TRIALS) DOC=$(DOC) scripts/corrupt $^
+$(call hak_test_needs,unit/test_corruption,$(filter-out fuzz/target.o,$(FUZZ_ORACLE:.c=.o)) \
+    $(FUZZ_CORRUPTION:.c=.o))
+LDFLAGS_test_corruption := $(FUZZ_WRAP)

@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define SAID_FIRST ((size_t)16384)
 #define SAID_MAX ((size_t)4 << 20)
 #define EXIT_WELL 0
 #define EXIT_REFUSED 113
@@ -138,7 +139,7 @@ static uint64_t now_ms(void)
 // Reads to the end, or until `deadline`. False: the deadline passed.
 static bool collect(struct trial *trial, int from, uint64_t deadline)
 {
-    size_t length = 0, room = 0;
+    size_t length = 0, room = SAID_FIRST;
     for (;;) {
         uint64_t now = now_ms();
         struct pollfd poll_from = { .fd = from, .events = POLLIN };
@@ -148,11 +149,11 @@ static bool collect(struct trial *trial, int from, uint64_t deadline)
         if (ready <= 0)
             return false;
         if (length + 4096 > room && room < SAID_MAX) {
-            room = room ? room * 2 : 16384;
-            char *more = realloc(trial->said, room + 1);
+            char *more = realloc(trial->said, room * 2 + 1);
             if (!more)
                 return false;
             trial->said = more;
+            room *= 2;
         }
         char dropped[4096];
         bool full = length + 4096 > room;
@@ -174,8 +175,12 @@ bool trial_run(struct trial *trial, const uint8_t *data, size_t size, unsigned s
     int ends[2], status;
     memset(trial, 0, sizeof *trial);
     fflush(stdout);
-    if (pipe(ends) != 0)
+    trial->said = malloc(SAID_FIRST + 1);
+    if (!trial->said || pipe(ends) != 0) {
+        trial_free(trial);
         return false;
+    }
+    trial->said[0] = 0;
     pid_t pid = fork();
     if (pid == 0) {
         close(ends[0]);
@@ -184,14 +189,14 @@ bool trial_run(struct trial *trial, const uint8_t *data, size_t size, unsigned s
     close(ends[1]);
     bool ended = pid > 0 && collect(trial, ends[0], now_ms() + (uint64_t)seconds * 1000);
     close(ends[0]);
-    if (pid < 0)
+    if (pid < 0) {
+        trial_free(trial);
         return false;
+    }
     if (!ended)
         kill(pid, SIGKILL);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
-    if (!trial->said)
-        return false;
     trial->status = status;
     trial->hung = !ended;
     trial->refused = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_REFUSED;
