@@ -8,6 +8,8 @@
 
 #include <hakmem.h>
 
+#include <seam/tls.h>
+
 #include "arena.h"
 #include "attach.h"
 #include "heaps.h"
@@ -443,6 +445,37 @@ static const char *three_live(void *arg)
     return audit(BLOCKS - 1);
 }
 
+// Thread 0 keeps its heap; a second heap, with blocks in use, is idle.
+static void setup_idle_heap(void *arg)
+{
+    setup_whole(arg);
+    struct heap *mine = tls_heap();
+    tls_set_heap(hak_heaps_borrow());
+    hak_free(hak_malloc(1024)); // its cache is flushed when it is given back
+    blocks[1] = hak_malloc(1024);
+    hak_heaps_return(tls_heap());
+    tls_set_heap(mine);
+}
+
+// One sweeps the idle heap while another borrows and uses it.
+static void sweep_or_borrow(void *arg, uint32_t t)
+{
+    (void)arg;
+    if (t == 1) {
+        blocks[2] = hak_malloc(1024);
+        return;
+    }
+    struct heap *h = hak_enter();
+    hak_heaps_sweep(h, hak_class_of(1024), 1);
+    hak_leave(h);
+}
+
+static const char *six_live(void *arg)
+{
+    (void)arg;
+    return audit(BLOCKS + 2);
+}
+
 // A fork waits until nobody is on a slow path.
 static void fork_and_free(void *arg, uint32_t t)
 {
@@ -482,6 +515,8 @@ const struct scenario scenarios[] = {
       SEARCH_UNBOUNDED, setup_whole, exit_and_free, one_live },
     { "sweep of a dead owner x free", "sweeps the idle heap; frees a block of it and flushes", 2,
       SEARCH_UNBOUNDED, setup_idle_owner, sweep_and_free, three_live },
+    { "sweep x borrow", "sweeps the idle heap; borrows it and allocates", 2, SEARCH_UNBOUNDED,
+      setup_idle_heap, sweep_or_borrow, six_live },
     { "fork x free", "closes the gate, audits, opens it; frees a block and flushes", 2,
       SEARCH_UNBOUNDED, setup_whole, fork_and_free, three_live },
 };
