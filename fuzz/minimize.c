@@ -22,6 +22,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+int LLVMFuzzerInitialize(int *argc, char ***argv) __attribute__((weak));
+
 static struct {
     const char *input, *out, *c;
     unsigned seconds, schedules;
@@ -388,6 +390,8 @@ int main(int argc, char **argv)
     if (i + 1 != argc || strncmp(argv[i], "--", 2) == 0)
         return usage();
     min.input = argv[i];
+    if (LLVMFuzzerInitialize)
+        LLVMFuzzerInitialize(&argc, &argv);
     snprintf(min.concrete, sizeof min.concrete, "/tmp/hakmem-minimize-%d.bin", (int)getpid());
     min.seed = mmap(NULL, sizeof *min.seed, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
                     0);

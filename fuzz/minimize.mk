@@ -43,6 +43,13 @@ emitted: $(if $(TARGET),$(call hak_out,$(FLAVOUR),$(if $(filter \
     audit sched,$(FLAVOUR)),$(CC),$(CLANG)),$(GEOMETRY))/emitted/$(TARGET))
 	@echo $<
 
+# The programs that it runs exist in these flavours; elsewhere it skips its tests.
+$(call hak_test_needs,unit/test_minimize,$(FUZZ_LANGUAGE:.c=.o))
+ifeq ($(TEST_FLAVOUR)|$(CC),audit|gcc)
+$(foreach g,$(TEST_GEOMETRIES),$(eval $(call hak_out,audit,gcc,$(g))/tests/unit/test_minimize: | \
+    $(call hak_out,audit,gcc,$(g))/minimize/fuzz_canary $(if $(filter small,$(g)),$(addprefix \
+    $(call hak_out,sched,gcc,small)/,minimize/fuzz_sched replay/fuzz_sched))))
+endif
 $(call hak_test_needs,unit/test_shrink,fuzz/shrink.o $(FUZZ_LANGUAGE:.c=.o))
 
 # ---- corruption ----
