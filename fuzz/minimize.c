@@ -115,7 +115,17 @@ static bool run_schedules(void *arg, const uint8_t *data, size_t size)
     return false;
 }
 
-static bool search(void *arg, struct ops *candidate)
+// Whether a failing child's decisions are fewer than `below` and make the candidate fail again.
+static bool take_found(struct ops *candidate, size_t below)
+{
+    struct ops copy = { 0 };
+    bool ok = shrink_copy(&copy, candidate) && take_concrete(&copy) &&
+              copy.decision_count < below && fails(NULL, &copy) && shrink_copy(candidate, &copy);
+    ops_free(&copy);
+    return ok;
+}
+
+static bool search(void *arg, struct ops *candidate, size_t below)
 {
     (void)arg;
     size_t size;
@@ -130,7 +140,7 @@ static bool search(void *arg, struct ops *candidate)
             stop("cannot start a child");
         trial_free(&trial);
         bool alike = strcmp(trial.class.text, min.class.text) == 0;
-        found = alike && take_concrete(candidate) && fails(NULL, candidate);
+        found = alike && take_found(candidate, below);
     }
     free(data);
     min.found += found;

@@ -56,7 +56,7 @@ static bool keep(struct shrink *s, struct ops *program, struct ops *candidate, b
 {
     s->tried++;
     if (!s->fails(s->arg, candidate) &&
-        !(searched && s->search != NULL && s->search(s->arg, candidate)))
+        !(searched && s->search != NULL && s->search(s->arg, candidate, SIZE_MAX)))
         return false;
     struct ops old = *program;
     *program = *candidate;
@@ -292,6 +292,17 @@ static void renumber(struct shrink *s, struct ops *program)
     ops_free(&candidate);
 }
 
+// Another schedule that needs fewer decisions.
+static bool shrink_schedule(struct shrink *s, struct ops *program)
+{
+    struct ops candidate = { 0 };
+    size_t below = program->decision_count;
+    bool found = s->search != NULL && below > 1 && copy(s, &candidate, program) &&
+                 s->search(s->arg, &candidate, below) && keep(s, program, &candidate, false);
+    ops_free(&candidate);
+    return found;
+}
+
 void shrink_program(struct shrink *s, struct ops *program)
 {
     static const uint32_t decisions[] = {
@@ -307,6 +318,7 @@ void shrink_program(struct shrink *s, struct ops *program)
             if (program->header.strategy == OPS_DECIDED)
                 any |= shrink_items(s, program, decisions[i]);
         any |= shrink_values(s, program);
+        any |= shrink_schedule(s, program);
     }
     if (!s->out_of_memory)
         renumber(s, program);

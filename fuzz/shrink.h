@@ -11,9 +11,10 @@
 struct shrink {
     // Whether the candidate still fails, in the way that is looked for.
     bool (*fails)(void *arg, const struct ops *candidate);
-    // For a candidate that lost operations and no longer fails, as the steps that its decisions
-    // name have moved: looks for others that make it fail, and puts them into it. May be NULL.
-    bool (*search)(void *arg, struct ops *candidate);
+    // Looks for other decisions, fewer than `below`, under which the candidate fails, and puts them
+    // into it. For one that lost operations and no longer fails, as the steps that its decisions
+    // name have moved; and for one whose decisions hold each other in place. May be NULL.
+    bool (*search)(void *arg, struct ops *candidate, size_t below);
     void *arg;
     unsigned long tried; // calls of `fails`
     bool out_of_memory;  // then the program is what it was so far

@@ -41,6 +41,7 @@ _Noreturn void verdict_audit(struct exec *exec)
 {
     struct hak_audit_report audit = { 0 };
     alarm(AUDIT_SECONDS);
+    exec->allocator->fail_os(0, 0); // it needs scratch memory
     if (exec->allocator->audit(&audit))
         _exit(0);
     say("audit: ", audit.first_error);

@@ -48,9 +48,11 @@ static bool planted_fails(void *arg, const struct ops *program)
 }
 
 // Finds the step that the decision must be at now.
-static bool planted_search(void *arg, struct ops *program)
+static bool planted_search(void *arg, struct ops *program, size_t below)
 {
     const struct planted *p = arg;
+    if (below <= 1)
+        return false;
     program->decision_count = 0;
     assert_true(ops_push_decision(program,
                                   (struct decision){ 0, DECIDE_RUN, 1, (uint32_t)program->count }));
