@@ -222,11 +222,14 @@ void emit_embedded(const uint8_t *data, size_t size, const char *why, FILE *out)
         "// It ends by a signal, with what was found on standard error, while the bug is there;\n"
         "// with 0 when it is not.\n"
         "#include \"fuzz/target.h\"\n\n#include <stdio.h>\n\n"
+        "int LLVMFuzzerInitialize(int *argc, char ***argv) __attribute__((weak));\n\n"
         "static const uint8_t input[] = {",
         target_name, why, target_name, HAK_FLAVOUR, GEOMETRY_SMALL ? "small" : "default");
     for (size_t i = 0; i < size; i++)
         fprintf(out, "%s0x%02x,", i % 12 ? " " : "\n    ", data[i]);
-    fprintf(out, "\n};\n\nint main(void)\n{\n"
+    fprintf(out, "\n};\n\nint main(int argc, char **argv)\n{\n"
+                 "    if (LLVMFuzzerInitialize)\n"
+                 "        LLVMFuzzerInitialize(&argc, &argv);\n"
                  "    if (target_print)\n"
                  "        target_print(input, sizeof input, stdout);\n"
                  "    return LLVMFuzzerTestOneInput(input, sizeof input) == 0 ? 0 : 1;\n}\n");
