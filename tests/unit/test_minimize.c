@@ -2,8 +2,8 @@
 // known minimum, it still fails, and inputs that cannot be shrunk are refused with a reason and
 // left as they are.
 //
-// The bugs: that of fuzz_canary, a resize that loses a byte; and the allocator with the order of one
-// site weakened (HAK_WEAKEN), which fails under some schedules of two threads.
+// The bugs: that of fuzz_canary, a resize that loses a byte; and the allocator with the order of
+// one site weakened (HAK_WEAKEN), which fails under some schedules of two threads.
 #include "support.h"
 
 #include <stdio.h>
