@@ -146,12 +146,12 @@ static bool scan_span(size_t units, size_t align, bool zero, bool empty_only, st
 {
     uint32_t begun = hak_superslabs_begun();
     uint32_t first = 0; // of the window that is being tried
-    for (size_t offset = 0; first < begun;) {
+    size_t offset = 0;  // units of it that are known to be free
+    while ((first = offset == 0 ? hak_superslab_next(first, empty_only) : first) < begun) {
         uint32_t at = first + (uint32_t)(offset / SUPERSLAB_UNITS);
         if (at >= begun)
             return false;
-        bool aligned = offset != 0 ||
-                       ((uintptr_t)hak_unit_base(first * SUPERSLAB_UNITS) & (align - 1)) == 0;
+        bool aligned = ((uintptr_t)hak_unit_base(first * SUPERSLAB_UNITS) & (align - 1)) == 0;
         if (!aligned || !available(at, units_here(units, offset), empty_only)) {
             first = at + 1;
             offset = 0;
