@@ -38,14 +38,23 @@ def package_version(path):
     return ""
 
 
+def elf_machine(path):
+    """The machine that an ELF file is for, as a number; None if it is no ELF file."""
+    with open(path, "rb") as file:
+        head = file.read(20)
+    return head[18:20] if head[:4] == b"\x7fELF" else None
+
+
 def find_peers(extra=(), only=()):
     """Peers that are installed, and the names of those that are not."""
     found, missing = [], []
     for name, patterns in PEERS:
         if only and name not in only:
             continue
+        # Libraries of other machines may be installed too, for cross compilers.
         paths = [path for pattern in patterns
-                 for path in sorted(glob.glob(pattern.format(arch=os.uname().machine)))]
+                 for path in sorted(glob.glob(pattern.format(arch=os.uname().machine)))
+                 if elf_machine(path) == elf_machine("/proc/self/exe")]
         if paths:
             path = os.path.realpath(paths[0])
             found.append(Allocator(name, path, package_version(path)))

@@ -1,5 +1,6 @@
 """Tables for people: to the terminal and as markdown, from the same cells."""
 
+import collections
 import json
 import math
 
@@ -81,7 +82,7 @@ def sections(results):
     name = results.subject.name
     found = [(f"Nanoseconds per operation ({clock}, median of {results.rounds} rounds)",
               *time_table(results)),
-             (f"{clock.capitalize()} of {name} / peer", *ratio_table(results, results.metric))]
+             (f"{clock[0].upper()}{clock[1:]} of {name} / peer", *ratio_table(results, results.metric))]
     other = "cpu" if results.metric == "seconds" else "seconds"
     title = "CPU time" if other == "cpu" else "Wall clock"
     found.append((f"{title} of {name} / peer", *ratio_table(results, other)))
@@ -96,7 +97,10 @@ def notes(results, machine):
     """Lines about the run: where, with what, what failed, which goals hold."""
     lines = [f"{key}: {value}" for key, value in machine.items()]
     lines += [f"not measured: {row}: {why}" for row, why in results.missing.items()]
-    lines += [f"FAILED: {row}: {name}: {why}" for row, name, why in results.failures]
+    failures = collections.Counter((row, name, why.splitlines()[-1] if why else "no reason")
+                                   for row, name, why in results.failures)
+    lines += [f"FAILED {count} times: {row}: {name}: {why}"
+              for (row, name, why), count in failures.items()]
     lines.append(f"failed runs: {len(results.failures)}")
     return lines
 
