@@ -79,7 +79,7 @@ static const struct flip flips[] = {
     { NULL, 0, 0, THREE, "t0 free s0\nt0 s0 = malloc 90\n", VERDICT_HARMLESS, "" },
     { "class_index", 1, 2, THREE, "t0 free s0\nt0 flush\n", VERDICT_HARMLESS, "" },
     { "refilled", 3, 1, THREE, "t0 free s0\n", VERDICT_HARMLESS, "" },
-    { "tag", 7, 1, THREE, "t0 free s0\n", VERDICT_FAULT, "unknown tag #" },
+    { "tag", 2, 1, "t0 s0 = malloc 64\n", "t0 free s0\n", VERDICT_FAULT, "free of #" },
     { "state", 0, 1, THREE, "t0 free s0\nt0 flush\n", VERDICT_FAULT, "corrupt record" },
     { "live (large)", 0, 1, LARGE, "t0 free s0\n", VERDICT_FAULT, "double free of # (" },
     { "pending", 0, 1, THREE, "", VERDICT_AUDIT, "token" },
