@@ -388,6 +388,25 @@ static void setup_whole(void *arg)
         blocks[i] = hak_malloc(1024);
 }
 
+static void setup_nothing(void *arg)
+{
+    (void)arg;
+    system_reset((size_t)4 << 20, NULL);
+    os_fault_pause(true); // failures of the system are fuzz_os's
+    process_reset();
+}
+
+// The first two calls of a process, at the same time.
+static void first_call(void *arg, uint32_t t)
+{
+    (void)arg;
+    blocks[t] = hak_malloc(1024);
+    if (blocks[t] == NULL)
+        sched_fail("check", "no memory");
+}
+
+static const char *two_live(void *arg);
+
 // The owner ends while two others free its blocks.
 static void exit_and_free(void *arg, uint32_t t)
 {
@@ -411,6 +430,12 @@ static const char *audit(uint64_t live)
     snprintf(text, sizeof text, "audit: %llu live of %llu, %s", (unsigned long long)report.live,
              (unsigned long long)live, report.first_error);
     return text;
+}
+
+static const char *two_live(void *arg)
+{
+    (void)arg;
+    return audit(2);
 }
 
 static const char *one_live(void *arg)
@@ -511,6 +536,8 @@ const struct scenario scenarios[] = {
       SEARCH_UNBOUNDED, setup_hint, clear_or_give, hints_hold },
     { "heaps: borrow x sweep", "borrows and returns; borrows, sweeps and returns", 2,
       SEARCH_UNBOUNDED, setup_heaps, borrow_or_sweep, heaps_idle },
+    { "first call x first call", "allocates; allocates: nothing is set up yet", 2, 2, setup_nothing,
+      first_call, two_live },
     { "owner exit x two freers", "ends; two threads free a block of it and flush", 3,
       SEARCH_UNBOUNDED, setup_whole, exit_and_free, one_live },
     { "sweep of a dead owner x free", "sweeps the idle heap; frees a block of it and flushes", 2,
