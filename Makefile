@@ -2,7 +2,9 @@
 #
 # Variables of every build (command line or environment):
 #   BUILD=build        where everything that is made goes
-#   FLAVOUR=release    release audit asan tsan msan valgrind coverage fuzz, and what rules.mk add
+#   FLAVOUR=release    release hardened audit asan tsan msan valgrind coverage fuzz, and what
+#                      rules.mk add
+#   MITIGATIONS_hardened=63   which mitigations that flavour has: bits of src/config.h
 #   CC=gcc             gcc, clang, clang-14, clang-19, ...; the C++ compiler follows from it
 #   GEOMETRY=default   default or small: see src/config.h
 #   LTO=1              link-time optimisation of release builds
@@ -54,9 +56,10 @@ help: ## list the targets (this is what `make` alone does)
 
 # ---- flavours ----
 
-FLAVOURS := release audit asan tsan msan valgrind coverage fuzz
+FLAVOURS := release hardened audit asan tsan msan valgrind coverage fuzz
 SANITIZE_ADDRESS := -fsanitize=address,undefined -fno-sanitize-recover=all
 CFLAGS_release := -O2 $(if $(LTO),-flto=auto -ffat-lto-objects)
+CFLAGS_hardened := -O2
 CFLAGS_audit := -O2
 CFLAGS_asan := -O1 -fno-omit-frame-pointer $(SANITIZE_ADDRESS)
 CFLAGS_tsan := -O1 -fno-omit-frame-pointer -fsanitize=thread
@@ -65,6 +68,8 @@ CFLAGS_valgrind := -O1 -gdwarf-4 -fno-omit-frame-pointer -DHAK_VALGRIND=1
 CFLAGS_coverage := -O0 --coverage
 CFLAGS_fuzz := $(CFLAGS_asan) -fsanitize=fuzzer-no-link
 CHECKED_release := 0
+CHECKED_hardened := 0
+MITIGATIONS_hardened ?= 63
 
 # ---- flags ----
 
@@ -99,12 +104,14 @@ hak_objects = $(addsuffix .o,$(addprefix $(1)/,$(basename $(2))))
 cxx_of = $(patsubst gcc%,g++%,$(patsubst clang%,clang++%,$(1)))
 hak_out = $(BUILD)/$(1)-$(notdir $(2))$(if $(filter small,$(3)),-small)
 hak_checked = $(if $(CHECKED_$(1)),$(CHECKED_$(1)),1)
+hak_mitigations = $(if $(MITIGATIONS_$(1)),$(MITIGATIONS_$(1)),0)
 hak_includes = $(if $(INCLUDES_$(1)),$(INCLUDES_$(1)),-Isrc)
 hak_sources = $(if $(SOURCES_$(1)),$(SOURCES_$(1)),$(SOURCES))
 hak_library = libhakmem$(if $(filter-out release,$(1)),-$(1))
 hak_so = $(hak_out)/$(hak_library).so
 hak_cflags = $(COMMON_CFLAGS) $(CFLAGS_$(1)) $(hak_includes) -DHAK_CHECKED=$(hak_checked) \
-    -DGEOMETRY_SMALL=$(if $(filter small,$(3)),1,0) -DHAK_FLAVOUR='"$(1)"' $(EXTRA_CFLAGS)
+    -DGEOMETRY_SMALL=$(if $(filter small,$(3)),1,0) -DHAK_MITIGATIONS=$(call hak_mitigations,$(1)) \
+    -DHAK_FLAVOUR='"$(1)"' $(EXTRA_CFLAGS)
 hak_cc = $(2) -std=gnu11 $(WARNINGS) $(hak_cflags)
 hak_cxx = $(call cxx_of,$(2)) -std=gnu++17 $(WARNINGS_CXX) $(hak_cflags)
 hak_link = $(2) -pthread -g $(CFLAGS_$(1))
@@ -195,8 +202,9 @@ prefixed: $(OUT)/libhakmem-prefixed.a ## the archive for harnesses: hak_ names o
 TEST_FLAVOUR := $(if $(filter command environment,$(origin FLAVOUR)),$(FLAVOUR),audit)
 TEST_GEOMETRIES ?= default small
 # A sanitizer's own malloc and ours cannot both be the process's malloc.
-SO_FLAVOURS := $(if $(filter release audit,$(TEST_FLAVOUR)),release audit)
-TEST_LIBRARIES := $(foreach f,release audit,$(call hak_so,$(f),$(CC),default))
+SO_FLAVOURS := $(if $(filter release audit,$(TEST_FLAVOUR)),release audit,$(filter \
+    hardened,$(TEST_FLAVOUR)))
+TEST_LIBRARIES := $(foreach f,$(or $(filter hardened,$(TEST_FLAVOUR)),release audit),$(call hak_so,$(f),$(CC),default))
 
 hak_test_needs = $(foreach g,$(TEST_GEOMETRIES),$(eval $(call \
     hak_out,$(TEST_FLAVOUR),$(CC),$(g))/tests/$(1): $(addprefix $(call \
@@ -311,6 +319,6 @@ setup: ## install the packages that are missing (says what it does)
 
 $(call hak_use,$(FLAVOUR),$(CC),$(GEOMETRY))
 $(call hak_use,audit,$(CC),$(GEOMETRY))
-$(foreach f,release audit,$(call hak_use,$(f),$(CC),default)$(foreach s,unit api,$(eval \
+$(foreach f,release audit hardened,$(call hak_use,$(f),$(CC),default)$(foreach s,unit api,$(eval \
     $(call so_rules,$(f),$(call hak_out,$(f),$(CC),default),$(s)))))
 $(foreach g,$(TEST_GEOMETRIES),$(eval $(call test_rules,$(TEST_FLAVOUR),$(g))))

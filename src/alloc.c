@@ -22,6 +22,7 @@
 #include "attach.h"
 #include "fault.h"
 #include "foreign.h"
+#include "harden.h"
 #include "heaps.h"
 #include "large.h"
 #include "mapped.h"
@@ -102,6 +103,10 @@ static inline void *alloc_class(unsigned class_index, size_t n, bool *zero)
         p = alloc_class_gated(class_index, zero);
     if (unlikely(p == NULL))
         return out_of_memory();
+    if (MITIGATE_BLOCKS) {
+        hak_harden_take(p, class_index, *zero);
+        *zero |= MITIGATE_ZERO;
+    }
     sanitize_take(p, n, hak_class_bytes(class_index));
     return p;
 }
@@ -136,20 +141,26 @@ COLD static void *alloc_large(size_t n, size_t align, bool zero)
 NOINLINE void *hak_alloc_slow(size_t n)
 {
     bool zero;
-    if (likely(n <= CLASS_SIZE_MAX))
-        return alloc_class(hak_class_of(n), n, &zero);
+    if (likely(n <= CLASS_REQUEST_MAX))
+        return alloc_class(hak_class_of(n + CANARY_BYTES), n, &zero);
     return alloc_large(n, 1, false);
 }
 
 void *hak_alloc_zeroed(size_t n)
 {
     bool zero = true;
-    void *p = n <= CLASS_SIZE_MAX ? alloc_class(hak_class_of(n), n, &zero)
-                                  : alloc_large(n, 1, true);
+    void *p = n <= CLASS_REQUEST_MAX ? alloc_class(hak_class_of(n + CANARY_BYTES), n, &zero)
+                                     : alloc_large(n, 1, true);
     if (p == NULL)
         return NULL;
     sanitize_defined(p, n);
     return zero ? p : __builtin_memset(p, 0, n);
+}
+
+// The class for n bytes and their canary at multiples of `align`, or 0.
+static unsigned class_aligned(size_t n, size_t align)
+{
+    return n <= CLASS_REQUEST_MAX ? hak_class_aligned(n + CANARY_BYTES, align) : 0;
 }
 
 void *hak_alloc_aligned(size_t align, size_t n)
@@ -157,13 +168,13 @@ void *hak_alloc_aligned(size_t align, size_t n)
     if (align <= MALLOC_ALIGN)
         return hak_alloc_slow(n);
     bool zero;
-    unsigned class_index = hak_started() ? hak_class_aligned(n, align) : 0;
+    unsigned class_index = hak_started() ? class_aligned(n, align) : 0;
     if (class_index == 0 && !hak_started()) { // the table of classes comes with the first heap
         struct heap *h = hak_enter();
         if (h == NULL)
             return out_of_memory();
         hak_leave(h);
-        class_index = hak_class_aligned(n, align);
+        class_index = class_aligned(n, align);
     }
     return class_index != 0 ? alloc_class(class_index, n, &zero) : alloc_large(n, align, false);
 }
@@ -233,6 +244,8 @@ COLD static void free_outside(void *p, const void *call_site)
         if (ours)
             return;
     }
+    if (MITIGATE_POINTERS)
+        hak_fault(FAULT_FOREIGN_FREE, p, TAG_NONE);
     hak_foreign_count(call_site);
 }
 
@@ -264,6 +277,50 @@ NOINLINE void hak_free_slow(void *p, const void *call_site)
         leave(h);
 }
 
+// ---- hardened ----
+
+static void free_checked(void *p, unsigned tag)
+{
+    if (hak_magazine_push(&tls_heap()->magazines[tag], p))
+        sanitize_give(p, hak_class_bytes(tag));
+    else
+        hak_free_slow(p, NULL);
+}
+
+NOINLINE void hak_free_hardened(void *p, unsigned tag)
+{
+    hak_harden_give(p, tag);
+    struct heap *h = tls_heap();
+    if (!MITIGATE_QUARANTINE || !hak_heap_is_real(h)) {
+        free_checked(p, tag);
+        return;
+    }
+    struct heap_extra *extra = hak_heap_extra(h);
+    hak_quarantine_add(&extra->quarantine, &extra->random, p, hak_class_bytes(tag));
+    while ((p = hak_quarantine_due(&extra->quarantine)) != NULL)
+        free_checked(p, hak_tag_of(p));
+}
+
+COLD void hak_check_sized(void *p, size_t align, size_t n)
+{
+    if (p == NULL || !hak_arena_has(p))
+        return;
+    unsigned tag = hak_tag_of(p);
+    bool fits;
+    if (tag > CLASS_LAST) {
+        const struct slab *s = hak_large_record(p);
+        fits = s == NULL || own_load(&s->bytes) == hak_large_usable(n); // free tells the first
+    } else {
+        // A block may be more than was asked for by what realloc leaves in place.
+        size_t bytes = hak_class_bytes(tag) - CANARY_BYTES;
+        unsigned exact = align > MALLOC_ALIGN ? class_aligned(n, align) : 0;
+        fits = tag == TAG_NONE || exact == tag ||
+               (n <= bytes && (n > bytes / 2 || hak_class_of(n + CANARY_BYTES) == tag));
+    }
+    if (!fits)
+        hak_fault(FAULT_SIZE_MISMATCH, p, tag);
+}
+
 // ---- realloc ----
 
 // Frees a block whose contents have moved.
@@ -271,6 +328,10 @@ static void free_moved(void *p)
 {
     if (hak_arena_has(p)) {
         unsigned tag = hak_tag_of(p);
+        if (MITIGATE_BLOCKS && tag - CLASS_FIRST < CLASS_COUNT) {
+            hak_free_hardened(p, tag);
+            return;
+        }
         if (tag <= CLASS_LAST && hak_magazine_push(&tls_heap()->magazines[tag], p)) {
             sanitize_give(p, hak_class_bytes(tag));
             return;
@@ -285,7 +346,7 @@ static void *move_block(void *p, size_t old_bytes, size_t n)
     int saved = errno;
     void *to = hak_alloc_slow(n);
     if (to == NULL) {
-        if (n > old_bytes)
+        if (n > old_bytes || (MITIGATE_POINTERS && n <= old_bytes / 2)) // sized frees are exact
             return NULL;
         errno = saved;
         sanitize_take_more(p, n, old_bytes);
@@ -301,7 +362,7 @@ static void *realloc_large(void *p, unsigned tag, size_t n)
 {
     struct slab *s = large_record(p, tag, FAULT_INVALID_REALLOC);
     size_t old_bytes = own_load(&s->bytes);
-    struct heap *h = n > CLASS_SIZE_MAX ? enter() : NULL;
+    struct heap *h = n > CLASS_REQUEST_MAX ? enter() : NULL;
     void *to = NULL;
     if (h != NULL) {
         if (hak_large_resize(h, s, n))
@@ -330,6 +391,8 @@ static struct slab *small_record(void *p, unsigned tag, enum fault otherwise)
     struct slab *s = tag == TAG_NONE ? NULL : hak_slab_of_unit(hak_unit_of(p));
     if (unlikely(s == NULL || hak_slab_index(s, p) == UINT32_MAX))
         hak_fault(otherwise, p, tag);
+    if (MITIGATE_BLOCKS)
+        hak_harden_check(p, tag, otherwise);
     return s;
 }
 
@@ -343,8 +406,8 @@ void *hak_realloc_block(void *p, size_t n)
     if (tag > CLASS_LAST)
         return realloc_large(p, tag, n);
     small_record(p, tag, FAULT_INVALID_REALLOC);
-    size_t old_bytes = hak_class_bytes(tag);
-    if (n <= old_bytes && (n > old_bytes / 2 || hak_class_of(n) == tag)) {
+    size_t old_bytes = hak_class_bytes(tag) - CANARY_BYTES;
+    if (n <= old_bytes && (n > old_bytes / 2 || hak_class_of(n + CANARY_BYTES) == tag)) {
         sanitize_take_more(p, n, old_bytes);
         return p;
     }
@@ -368,7 +431,7 @@ size_t hak_usable_bytes(void *p)
         bytes = own_load(&large_record(p, tag, FAULT_INVALID_SIZE)->bytes);
     } else {
         small_record(p, tag, FAULT_INVALID_SIZE);
-        bytes = hak_class_bytes(tag);
+        bytes = hak_class_bytes(tag) - CANARY_BYTES;
     }
     sanitize_take_more(p, bytes, bytes); // what is told may be used
     return bytes;

@@ -17,9 +17,16 @@ void *hak_alloc_zeroed(size_t n);
 // A block of n bytes at a multiple of `align`, a power of two.
 void *hak_alloc_aligned(size_t align, size_t n);
 
-// Frees p: NULL, not of the arena, no size class, or the magazine is full. `call_site` is where the
+// Frees p: NULL, not of the arena, no size class, or the magazine is full (hardened: a block that
+// has been checked). `call_site` is where the
 // user called free.
 void hak_free_slow(void *p, const void *call_site);
+
+// Frees p, whose tag is a class: checked, and by way of the quarantine. Hardened flavour only.
+void hak_free_hardened(void *p, unsigned tag);
+
+// Hardened flavour: p must be what an allocation of n bytes, at a multiple of `align`, can be.
+void hak_check_sized(void *p, size_t align, size_t n);
 
 // p != NULL, n != 0.
 void *hak_realloc_block(void *p, size_t n);

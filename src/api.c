@@ -57,14 +57,15 @@ void *hak_reallocarray(void *p, size_t count, size_t size)
 
 void hak_free_sized(void *p, size_t n)
 {
-    (void)n; // C23 allows to ignore it
+    if (MITIGATE_POINTERS) // C23 allows to ignore it
+        hak_check_sized(p, 1, n);
     front_free(p);
 }
 
 void hak_free_aligned_sized(void *p, size_t align, size_t n)
 {
-    (void)align;
-    (void)n;
+    if (MITIGATE_POINTERS)
+        hak_check_sized(p, align, n);
     front_free(p);
 }
 

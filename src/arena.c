@@ -1,7 +1,7 @@
 // arena.c: reservation of the arena and its tables.
 //
 //   tables:  |guard| tags |guard| masks, hints |guard| records ... |guard| stamps ... |guard|
-//            meta ... |guard|
+//            meta ... |guard| live bits (hardened) ... |guard|
 //   arena:   |SuperSlab 0|SuperSlab 1| ...                          (its own reservation)
 //
 // tags, masks and hints are accessible from the start (zero pages until written); records, stamps
@@ -28,11 +28,13 @@ struct growing {
     size_t superslab_bytes; // of the table, per SuperSlab
     size_t committed;
 };
-static struct growing records, stamps;
+static struct growing records, stamps, live;
+struct atomic_u64 *hak_live_bits;
+#define LIVE_SUPERSLAB_BYTES (SUPERSLAB_SIZE / MALLOC_ALIGN / 8)
 static struct own_u64 metadata_bytes;
 
 struct tables {
-    size_t tags, masks, records, stamps, meta, total; // offsets and length, bytes
+    size_t tags, masks, records, stamps, meta, live, total; // offsets and length, bytes
     size_t tags_bytes, masks_bytes, meta_bytes;
 };
 
@@ -52,7 +54,10 @@ static struct tables lay_out(size_t arena_bytes)
     t.records = t.masks + t.masks_bytes + guard;
     t.stamps = t.records + round_up(units * RECORD_SIZE, page) + guard;
     t.meta = t.stamps + round_up(units * sizeof(struct atomic_u32), page) + guard;
-    t.total = t.meta + t.meta_bytes + guard;
+    t.live = t.meta + t.meta_bytes + guard;
+    t.total = t.live;
+    if (MITIGATE_STATE)
+        t.total += round_up(superslabs * LIVE_SUPERSLAB_BYTES, page) + guard;
     return t;
 }
 
@@ -87,6 +92,10 @@ static bool reserve(size_t arena_bytes)
     };
     records = (struct growing){ tables + t.records, SUPERSLAB_UNITS * RECORD_SIZE, 0 };
     stamps = (struct growing){ tables + t.stamps, SUPERSLAB_UNITS * sizeof(struct atomic_u32), 0 };
+    if (MITIGATE_STATE) {
+        live = (struct growing){ tables + t.live, LIVE_SUPERSLAB_BYTES, 0 };
+        hak_live_bits = (struct atomic_u64 *)live.base;
+    }
     own_store(&metadata_bytes, t.masks_bytes + t.tags_bytes);
     return true;
 }
@@ -127,6 +136,8 @@ bool hak_arena_commit(uint32_t first, uint32_t count)
     char *base = hak_arena.base + (size_t)first * SUPERSLAB_SIZE;
     size_t bytes = (size_t)count * SUPERSLAB_SIZE;
     if (!grow(&records, first + count) || !grow(&stamps, first + count) || !os_commit(base, bytes))
+        return false;
+    if (MITIGATE_STATE && !grow(&live, first + count))
         return false;
     if (hak_options.huge_pages != 0)
         os_advise_huge(base, bytes);

@@ -64,4 +64,36 @@ static inline unsigned hak_tag_of(const void *p)
 
 void hak_set_tags(uint32_t unit, uint32_t units, unsigned tag);
 
+// ---- MITIGATE_STATE: a bit per MALLOC_ALIGN bytes of the arena: a block that is handed out begins
+// here. Committed as the records; zero where nothing is handed out, whatever lay there before.
+
+extern struct atomic_u64 *hak_live_bits __attribute__((visibility("hidden")));
+
+static inline struct atomic_u64 *hak_live_word(const void *p)
+{
+    return &hak_live_bits[((size_t)p - (size_t)hak_arena.base) / (64 * MALLOC_ALIGN)];
+}
+
+static inline uint64_t hak_live_bit(const void *p)
+{
+    return (uint64_t)1 << ((size_t)p - (size_t)hak_arena.base) / MALLOC_ALIGN % 64;
+}
+
+// p is handed out from now on. Returns whether it was already.
+static inline bool hak_live_set(const void *p)
+{
+    return (fetch_or_relaxed(LIVE_SET, hak_live_word(p), hak_live_bit(p)) & hak_live_bit(p)) != 0;
+}
+
+// p came back. Of several threads that free the same block exactly one gets true.
+static inline bool hak_live_clear(const void *p)
+{
+    return (fetch_and_relaxed(LIVE_CLEAR, hak_live_word(p), ~hak_live_bit(p)) & hak_live_bit(p)) != 0;
+}
+
+static inline bool hak_live_is_set(const void *p)
+{
+    return (load_relaxed(LIVE_READ, hak_live_word(p)) & hak_live_bit(p)) != 0;
+}
+
 #endif

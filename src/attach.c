@@ -24,6 +24,7 @@
 #include <seam/tls.h>
 
 #include "foreign.h"
+#include "harden.h"
 #include "heaps.h"
 #include "large.h"
 #include "mapped.h"
@@ -62,6 +63,8 @@ static bool start(void)
         hak_classes_start((size_t)hak_options.cache_kib << 10);
         ok = hak_arena_start((size_t)hak_options.arena_mib << 20);
         if (ok) {
+            if (MITIGATE_BLOCKS)
+                hak_harden_start();
             hak_meta_start();
             hak_superslabs_start();
             hak_pool_start();
@@ -233,6 +236,8 @@ void hak_after_fork_child(void)
 {
     // Threads that stepped back at the moment of the fork left their marks: there are none now.
     store_relaxed(FORK_GUESTS_RESET, &gate.guests, 0);
+    if (HEAP_HAS_EXTRA)
+        hak_random_after_fork();
     hak_heaps_after_fork(tls_heap());
     store_release(FORK_OPEN_CHILD, &gate.closed, NULL);
 }

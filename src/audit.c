@@ -78,6 +78,11 @@ static void check_heap(struct walk *w, struct heap *h)
         for (const struct slab *s = h->first[c]; s != NULL; s = s->next)
             w->listed++;
     }
+    for (uint32_t i = 0; MITIGATE_QUARANTINE && i < QUARANTINE_BLOCKS_MAX; i++) {
+        const void *p = hak_quarantine_at(&hak_heap_extra(h)->quarantine, i);
+        if (p != NULL)
+            check_cached_block(w, hak_tag_of(p), p);
+    }
     const struct slab *s = load_acquire(AUDIT_INBOX, &h->inbox.head);
     for (; s != NULL; s = load_relaxed(AUDIT_LINK, &s->link)) {
         if (!hak_remote_is_owner(s, &h->inbox))

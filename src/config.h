@@ -85,6 +85,29 @@ _Static_assert(is_power_of_two_constant(MAGAZINE_BLOCKS_MAX + 1), "with the sent
 #define POOL_PROBES_MAX SMALL_OR(4u, 64u)    // SuperSlabs looked at before a new one is begun
 #define PURGE_UNITS_MAX SMALL_OR(64u, 4096u) // units given back by one purge
 
+// ---- mitigations of the hardened flavour: bits of HAK_MITIGATIONS, 0 in all other flavours ----
+// SECURITY.md says for each what it stops and what not. Each works alone; code asks for one with
+// `if (MITIGATE_X && ...)`, so that without it nothing is left of the question.
+#define MITIGATE_STATE ((HAK_MITIGATIONS & 1) != 0)       // a bit per block: handed out or not
+#define MITIGATE_POINTERS ((HAK_MITIGATIONS & 2) != 0)    // exact checks of pointers and sizes
+#define MITIGATE_ZERO ((HAK_MITIGATIONS & 4) != 0)        // zero at free, verified at reuse
+#define MITIGATE_CANARY ((HAK_MITIGATIONS & 8) != 0)      // behind each block, checked at free
+#define MITIGATE_QUARANTINE ((HAK_MITIGATIONS & 16) != 0) // freed blocks wait for their reuse
+#define MITIGATE_RANDOM ((HAK_MITIGATIONS & 32) != 0)     // which free block is refilled
+#define MITIGATIONS_ALL 63
+_Static_assert((HAK_MITIGATIONS & ~MITIGATIONS_ALL) == 0, "no unknown bit");
+// What is done to each block of a class, as it is handed out and as it comes back.
+#define MITIGATE_BLOCKS (HAK_MITIGATIONS != 0)
+#define CANARY_BYTES (MITIGATE_CANARY ? (size_t)8 : (size_t)0)
+// Requests above are served by the large tier.
+#define CLASS_REQUEST_MAX (CLASS_SIZE_MAX - CANARY_BYTES)
+
+// Of each heap: blocks in a random order, then in the order in which they left that, and their bytes.
+#define QUARANTINE_SHUFFLED SMALL_OR(8u, 128u)
+#define QUARANTINE_QUEUE SMALL_OR(16u, 256u)
+#define QUARANTINE_BLOCKS_MAX (QUARANTINE_SHUFFLED + QUARANTINE_QUEUE)
+#define QUARANTINE_BYTES_MAX SMALL_OR((uint64_t)16 << 10, (uint64_t)1 << 20)
+
 // PTRDIFF_MAX: larger requests fail with ENOMEM, as ISO C's pointer subtraction needs.
 #define REQUEST_MAX ((size_t)PTRDIFF_MAX)
 

@@ -17,6 +17,10 @@ static const char *const fault_text[] = {
     [FAULT_FOREIGN_SIZE] = "malloc_usable_size of foreign pointer",
     [FAULT_SIZE_MISMATCH] = "sized free with wrong size of",
     [FAULT_CORRUPT_RECORD] = "corrupt record for",
+    [FAULT_FOREIGN_FREE] = "free of foreign pointer",
+    [FAULT_WRITE_AFTER_FREE] = "write after free of",
+    [FAULT_OVERFLOW] = "write past the end of",
+    [FAULT_NO_ENTROPY] = "no random bytes from the system for",
 };
 _Static_assert(sizeof fault_text / sizeof fault_text[0] == FAULT_COUNT, "a text for each fault");
 
@@ -52,6 +56,38 @@ void hak_fault(enum fault what, const void *p, unsigned tag)
     hak_put_text(&out, " ");
     hak_put_hex(&out, (uintptr_t)p);
     put_place(&out, tag);
+    hak_print_error_line(&out);
+    hak_os_abort();
+}
+
+static void put_bytes(struct printer *out, uint64_t word, unsigned from)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (unsigned i = from; i < 8; i++) {
+        unsigned byte = word >> i * 8 & 0xff;
+        char text[] = { ' ', digits[byte >> 4], digits[byte & 15], 0 };
+        hak_put_text(out, text);
+    }
+}
+
+void hak_fault_bytes(enum fault what, const void *p, unsigned tag, size_t offset, uint64_t should,
+                     uint64_t is)
+{
+    char buffer[224];
+    struct printer out;
+    unsigned first = should == is ? 0 : lowest_bit(should ^ is) / 8; // little-endian
+    hak_print_to_buffer(&out, buffer, sizeof buffer);
+    hak_put_text(&out, "hakmem: ");
+    hak_put_text(&out, fault_text[what]);
+    hak_put_text(&out, " ");
+    hak_put_hex(&out, (uintptr_t)p);
+    put_place(&out, tag);
+    hak_put_text(&out, " at byte ");
+    hak_put_decimal(&out, offset + first);
+    hak_put_text(&out, ":");
+    put_bytes(&out, should, first);
+    hak_put_text(&out, ", now");
+    put_bytes(&out, is, first);
     hak_print_error_line(&out);
     hak_os_abort();
 }

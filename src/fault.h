@@ -17,11 +17,21 @@ enum fault {
     FAULT_FOREIGN_SIZE,    // usable size of a pointer that is not ours
     FAULT_SIZE_MISMATCH,   // sized free with a size that the block cannot have
     FAULT_CORRUPT_RECORD,  // the allocator's own records contradict each other
+    // Hardened flavour only.
+    FAULT_FOREIGN_FREE,     // free of a pointer that is not ours
+    FAULT_WRITE_AFTER_FREE, // a free block was written to
+    FAULT_OVERFLOW,         // the canary behind a block was written to
+    FAULT_NO_ENTROPY,       // the system has no random bytes
     FAULT_COUNT
 };
 
 // `tag` is the byte of the tag table for p (a class, TAG_LARGE, TAG_HUGE or TAG_NONE).
 // Line: "hakmem: double free of 0x7f0123456780 (class 5, 80 bytes)".
 _Noreturn COLD void hak_fault(enum fault what, const void *p, unsigned tag);
+
+// As hak_fault; eight bytes of the block, at `offset`, are `is` and should be `should`. Line:
+// "hakmem: write after free of 0x7f0123456780 (class 5, 80 bytes) at byte 9: 00, now 41".
+_Noreturn COLD void hak_fault_bytes(enum fault what, const void *p, unsigned tag, size_t offset,
+                                    uint64_t should, uint64_t is);
 
 #endif

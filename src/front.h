@@ -10,19 +10,22 @@
 #include <seam/tls.h>
 
 #include "alloc.h"
+#include "harden.h"
 #include "heap.h"
 
 // `slow` is a constant: what a miss jumps to.
 ALWAYS_INLINE void *front_malloc_or(size_t n, void *(*slow)(size_t))
 {
     struct heap *h = tls_heap();
-    if (unlikely(n > TABLE_SIZE_MAX))
+    if (unlikely(n > TABLE_SIZE_MAX - CANARY_BYTES))
         return slow(n);
-    size_t offset = h->class_offset[(n + 15) >> 4];
+    size_t offset = h->class_offset[(n + CANARY_BYTES + 15) >> 4];
     void *p = hak_magazine_pop((struct magazine *)((char *)h + offset));
     if (unlikely(p == NULL))
         return slow(n);
-    sanitize_take(p, n, hak_class_bytes(hak_class_of(n)));
+    if (MITIGATE_BLOCKS)
+        hak_harden_take(p, hak_class_of(n + CANARY_BYTES), false);
+    sanitize_take(p, n, hak_class_bytes(hak_class_of(n + CANARY_BYTES)));
     return p;
 }
 
@@ -39,6 +42,10 @@ ALWAYS_INLINE void front_free(void *p)
         return;
     }
     unsigned tag = hak_tag_of(p); // beyond the classes the magazines are always full
+    if (MITIGATE_BLOCKS && tag - CLASS_FIRST < CLASS_COUNT) {
+        hak_free_hardened(p, tag);
+        return;
+    }
     struct magazine *m = &h->magazines[tag];
     COMPUTED_ONCE(m);
     if (unlikely(!hak_magazine_push(m, p))) {

@@ -216,7 +216,11 @@ static void *refill_tracked(struct heap *h, unsigned class_index, enum pool_effo
         return NULL;
     struct magazine *m = &h->magazines[class_index];
     void **slots = hak_magazine_slots(m);
-    uint32_t count = hak_slab_take_touched(s, slots + 1, (own_load(&m->capacity) + 1) / 2);
+    struct random *random = MITIGATE_RANDOM ? &hak_heap_extra(h)->random : NULL;
+    uint32_t want = (own_load(&m->capacity) + 1) / 2;
+    uint32_t count = MITIGATE_RANDOM
+                         ? hak_slab_take_random(s, slots + 1, want, own_load(&s->touched), random)
+                         : hak_slab_take_touched(s, slots + 1, want);
     void *p;
     if (count != 0) {
         p = slots[count];
@@ -246,7 +250,9 @@ void *hak_heap_refill(struct heap *h, unsigned class_index, enum pool_effort eff
         struct slab *s = count == 0 ? find_slab(h, class_index, effort) : h->first[class_index];
         if (s == NULL)
             break;
-        count += hak_slab_take(s, slots + 1 + count, want - count);
+        count += MITIGATE_RANDOM ? hak_slab_take_random(s, slots + 1 + count, want - count,
+                                                        UINT64_MAX, &hak_heap_extra(h)->random)
+                                 : hak_slab_take(s, slots + 1 + count, want - count);
         unlink_if_full(h, class_index, s);
     }
     if (count == 0)
@@ -384,8 +390,18 @@ void hak_heap_free_one(struct heap *h, unsigned class_index, void *p)
     finish_slab(&b);
 }
 
+// The blocks that wait in the quarantine.
+static void end_quarantine(struct heap *h)
+{
+    void *p;
+    while ((p = hak_quarantine_take(&hak_heap_extra(h)->quarantine)) != NULL)
+        hak_heap_free_one(h, hak_tag_of(p), p);
+}
+
 void hak_heap_flush_all(struct heap *h)
 {
+    if (MITIGATE_QUARANTINE)
+        end_quarantine(h);
     for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
         uint32_t count = hak_magazine_count(&h->magazines[c]);
         if (count != 0)

@@ -7,6 +7,7 @@
 #define HAK_HEAP_H
 
 #include "pool.h"
+#include "quarantine.h"
 #include "remote.h"
 
 // A stack of free blocks of one class. slots[0] is NULL, the sentinel of an empty stack; blocks are
@@ -60,6 +61,19 @@ struct heap {
 };
 _Static_assert(offsetof(struct heap, magazines) == 0, "class_offset is relative to the heap");
 _Static_assert(sizeof(struct magazine) * TAG_COUNT <= UINT16_MAX, "an offset fits in 16 bits");
+
+// What the hardened flavour keeps with a real heap, behind it in the same piece of memory.
+struct heap_extra {
+    struct random random;
+    struct quarantine quarantine;
+};
+#define HEAP_HAS_EXTRA (MITIGATE_QUARANTINE || MITIGATE_RANDOM)
+#define HEAP_BYTES (sizeof(struct heap) + (HEAP_HAS_EXTRA ? sizeof(struct heap_extra) : 0))
+
+static inline struct heap_extra *hak_heap_extra(struct heap *h)
+{
+    return (struct heap_extra *)(h + 1);
+}
 
 // Heaps of threads that have none yet, and of threads whose exit handlers have run: every magazine
 // is empty and full, so that each call comes to a slow path.

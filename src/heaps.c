@@ -75,7 +75,7 @@ static struct heap *take_idle(void)
 static struct heap *make(void)
 {
     uint32_t count = load_relaxed(HEAPS_COUNT_MAKE, &heaps.count);
-    struct heap *h = count < HEAPS_MAX ? hak_meta_alloc(sizeof(struct heap)) : NULL;
+    struct heap *h = count < HEAPS_MAX ? hak_meta_alloc(HEAP_BYTES) : NULL;
     if (h == NULL)
         return NULL;
     hak_heap_start(h);

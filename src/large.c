@@ -95,6 +95,19 @@ struct slab *hak_large_record(const void *p)
     return is_start ? s : NULL;
 }
 
+// Gives units that are in nobody's hands back to the pool. Hardened: they read as zero from now on.
+static void release_units(uint32_t unit, uint32_t units, uint64_t now_ms)
+{
+    char *base = hak_unit_base(unit);
+    bool empty = true;
+    if (MITIGATE_ZERO) {
+        empty = !os_decommit(base, units * UNIT_SIZE);
+        if (empty)
+            __builtin_memset(base, 0, units * UNIT_SIZE);
+    }
+    hak_pool_release_huge(unit, units, empty, now_ms);
+}
+
 bool hak_large_free(struct heap *h, struct slab *s)
 {
     // Acquire and release: the winner sees what other threads did to the block before.
@@ -105,7 +118,7 @@ bool hak_large_free(struct heap *h, struct slab *s)
     count_freed(h, s);
     sanitize_give(hak_slab_base(s), units * UNIT_SIZE);
     hak_slab_end(s);
-    hak_pool_release_huge(unit, units, true, h != NULL ? h->now_ms : os_clock_ms());
+    release_units(unit, units, h != NULL ? h->now_ms : os_clock_ms());
     return true;
 }
 
@@ -117,7 +130,7 @@ static void give_tail(struct heap *h, struct slab *s, uint32_t keep)
     own_store(&s->units, keep);
     hak_set_tags(unit + keep, units - keep, TAG_NONE);
     sanitize_own(hak_unit_base(unit + keep), (units - keep) * UNIT_SIZE);
-    hak_pool_release_huge(unit + keep, units - keep, true, h->now_ms);
+    release_units(unit + keep, units - keep, h->now_ms);
 }
 
 static bool extend(struct slab *s, uint32_t units)

@@ -32,6 +32,12 @@
     X(ARENA_TAG_READ,                                                                              \
       "relaxed: a block's holder got its tag with the block, from the thread that allocated it")   \
     X(ARENA_TAG_WRITE, "relaxed: published with the blocks, or by GIVE")                           \
+    X(LIVE_SET, "relaxed: the block's way to its next free orders it before LIVE_CLEAR")           \
+    X(LIVE_CLEAR, "relaxed: an election between frees of a block; who wins was handed it in order") \
+    X(LIVE_READ, "relaxed: whoever holds a block was handed it after LIVE_SET")                    \
+    /* random.c */                                                                                 \
+    X(RANDOM_GENERATION, "relaxed: changes only in a child of a fork, which has one thread")       \
+    X(RANDOM_FORK, "relaxed: as RANDOM_GENERATION")                                                \
     /* superslab.c */                                                                              \
     X(SUPERSLAB_BEGUN_READ,                                                                        \
       "acquire: records and memory of a SuperSlab seen as begun are committed")                    \

@@ -15,6 +15,7 @@
 #include <seam/sanitizer.h>
 
 #include "fault.h"
+#include "random.h"
 
 _Static_assert(ZERO_TRACKED_MIN * 64 >= UNIT_SIZE, "tracked slabs have at most 64 blocks");
 
@@ -110,6 +111,40 @@ uint32_t hak_slab_take_touched(struct slab *s, void **out, uint32_t want)
         end = index + 1;
     }
     own_store(&s->free[0], own_load(&s->free[0]) & ~taken);
+    note_taken(s, count, end);
+    return count;
+}
+
+// Index of the n-th set bit of x, counted from 0; x has more than n.
+static unsigned nth_bit(uint64_t x, uint32_t n)
+{
+    for (; n != 0; n--)
+        x &= x - 1;
+    return lowest_bit(x);
+}
+
+uint32_t hak_slab_take_random(struct slab *s, void **out, uint32_t want, uint64_t among,
+                              struct random *random)
+{
+    size_t block_bytes = hak_class_bytes(own_load(&s->class_index));
+    char *base = hak_slab_base(s);
+    unsigned words = hak_slab_words(s);
+    unsigned w = hak_random_below(random, words);
+    uint32_t count = 0, end = 0;
+    for (unsigned i = 0; i < words && count < want; i++, w = w + 1 == words ? 0 : w + 1) {
+        uint64_t bits = own_load(&s->free[w]) & among;
+        uint64_t taken = 0;
+        for (uint32_t left = (uint32_t)__builtin_popcountll(bits); left != 0 && count < want;
+             left--) {
+            unsigned bit = nth_bit(bits, hak_random_below(random, left));
+            uint32_t index = w * 64 + bit;
+            bits &= ~((uint64_t)1 << bit);
+            taken |= (uint64_t)1 << bit;
+            out[count++] = base + index * block_bytes;
+            end = index + 1 > end ? index + 1 : end;
+        }
+        own_store(&s->free[w], own_load(&s->free[w]) & ~taken);
+    }
     note_taken(s, count, end);
     return count;
 }

@@ -101,6 +101,11 @@ void hak_slab_begin_block(struct slab *s, enum slab_state state, uint32_t units,
 // ascending addresses. Returns how many. Owner only.
 uint32_t hak_slab_take(struct slab *s, void **out, uint32_t want);
 
+// As hak_slab_take, but random ones, of those with a bit in `among` (of each word of 64 blocks).
+struct random;
+uint32_t hak_slab_take_random(struct slab *s, void **out, uint32_t want, uint64_t among,
+                              struct random *random);
+
 // For classes from ZERO_TRACKED_MIN: takes only blocks that were used before, ...
 uint32_t hak_slab_take_touched(struct slab *s, void **out, uint32_t want);
 // ... and one that was not: its memory reads as zero. NULL if there is none.

@@ -26,6 +26,17 @@ static void add_slab(struct hak_class_stats *c, const struct slab *s)
     c->live += resting < blocks ? blocks - resting : 0;
 }
 
+// Blocks that wait in a heap's quarantine count as cached.
+static void add_quarantine(struct hak_class_stats classes[CLASS_COUNT + 1], struct heap *h)
+{
+    for (uint32_t i = 0; i < QUARANTINE_BLOCKS_MAX; i++) {
+        const void *p = hak_quarantine_at(&hak_heap_extra(h)->quarantine, i);
+        unsigned tag = p != NULL ? hak_tag_of(p) : TAG_NONE;
+        if (tag <= CLASS_LAST)
+            classes[tag].cached++; // [0] is none
+    }
+}
+
 // All classes at once: one walk over the records, one over the heaps.
 static void collect(struct hak_class_stats classes[CLASS_COUNT + 1])
 {
@@ -38,7 +49,9 @@ static void collect(struct hak_class_stats classes[CLASS_COUNT + 1])
             add_slab(&classes[class_index], s);
     }
     for (uint32_t i = 0, count = hak_heaps_count(); i < count; i++) {
-        const struct heap *h = hak_heaps_at(i);
+        struct heap *h = hak_heaps_at(i);
+        if (MITIGATE_QUARANTINE)
+            add_quarantine(classes, h);
         for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
             classes[c].cached += hak_magazine_count(&h->magazines[c]);
             classes[c].refilled += own_load(&h->counters.refilled[c]);

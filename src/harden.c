@@ -1,0 +1,106 @@
+// harden.c: checks of a block on its way to and from the user.
+//
+//   block:  | user's bytes: block_bytes - CANARY_BYTES | canary |
+//   live bit (arena.h): 1 from take to give, wherever else the block is meanwhile
+//
+//   not handed out  =>  every byte of the block is 0 (MITIGATE_ZERO)
+//   handed out      =>  the canary is secret ^ address, its first byte 0 (MITIGATE_CANARY)
+//
+// The live bit is cleared first: exactly one of several frees of a block goes on, and has the block
+// for itself. All of this happens before the block is cached, queued or seen by its slab's owner.
+#include "harden.h"
+
+#include <seam/os.h>
+#include <seam/sanitizer.h>
+
+static uint64_t secret;
+
+void hak_harden_start(void)
+{
+    if (MITIGATE_CANARY && !hak_os_entropy(&secret, sizeof secret))
+        hak_fault(FAULT_NO_ENTROPY, &secret, TAG_NONE);
+}
+
+static uint64_t *canary_of(void *p, unsigned class_index)
+{
+    return (uint64_t *)((char *)p + hak_class_bytes(class_index) - sizeof(uint64_t));
+}
+
+// Its first byte is 0, so that a string which ends before it cannot be read through it.
+static uint64_t canary_for(const uint64_t *place)
+{
+    return (secret ^ (uintptr_t)place * 0x9e3779b97f4a7c15) & ~(uint64_t)0xff;
+}
+
+// What is wrong with p, which is not handed out? Reads records only, which stay readable.
+_Noreturn COLD static void fault_not_live(const void *p, unsigned class_index)
+{
+    const struct slab *s = hak_slab_of_unit(hak_unit_of(p));
+    uint32_t index = hak_slab_index(s, p);
+    enum fault what = FAULT_DOUBLE_FREE;
+    if (index == UINT32_MAX)
+        what = FAULT_INTERIOR_FREE;
+    else if (index >= own_load(&s->handed))
+        what = FAULT_NEVER_ALLOCATED;
+    hak_fault(what, p, class_index);
+}
+
+// Whether p is the start of a block that was handed out once, by its slab's record.
+static bool is_start(const void *p)
+{
+    const struct slab *s = hak_slab_of_unit(hak_unit_of(p));
+    uint32_t index = hak_slab_index(s, p);
+    return index != UINT32_MAX && index < own_load(&s->handed);
+}
+
+static void check_zero(const void *p, unsigned class_index)
+{
+    const uint64_t *words = p;
+    size_t count = hak_class_bytes(class_index) / sizeof *words; // even
+    uint64_t any = 0;
+    for (size_t i = 0; i < count; i += 2)
+        any |= words[i] | words[i + 1];
+    if (likely(any == 0))
+        return;
+    for (size_t i = 0; i < count; i++)
+        if (words[i] != 0)
+            hak_fault_bytes(FAULT_WRITE_AFTER_FREE, p, class_index, i * sizeof *words, 0, words[i]);
+}
+
+void hak_harden_take(void *p, unsigned class_index, bool fresh)
+{
+    sanitize_open(p, hak_class_bytes(class_index));
+    if (MITIGATE_STATE && unlikely(hak_live_set(p)))
+        hak_fault(FAULT_CORRUPT_RECORD, p, class_index);
+    if (MITIGATE_ZERO && !fresh)
+        check_zero(p, class_index);
+    if (MITIGATE_CANARY) {
+        uint64_t *canary = canary_of(p, class_index);
+        *canary = canary_for(canary);
+    }
+}
+
+void hak_harden_give(void *p, unsigned class_index)
+{
+    size_t bytes = hak_class_bytes(class_index);
+    if (MITIGATE_POINTERS && unlikely(!is_start(p)))
+        fault_not_live(p, class_index);
+    if (MITIGATE_STATE && unlikely((uintptr_t)p % MALLOC_ALIGN != 0 || !hak_live_clear(p)))
+        fault_not_live(p, class_index);
+    sanitize_open(p, bytes);
+    if (MITIGATE_CANARY) {
+        uint64_t *canary = canary_of(p, class_index);
+        if (unlikely(*canary != canary_for(canary)))
+            hak_fault_bytes(FAULT_OVERFLOW, p, class_index, bytes - sizeof *canary,
+                            canary_for(canary), *canary);
+    }
+    if (MITIGATE_ZERO)
+        __builtin_memset(p, 0, bytes);
+}
+
+void hak_harden_check(const void *p, unsigned class_index, enum fault otherwise)
+{
+    if ((MITIGATE_POINTERS && !is_start(p)) ||
+        (MITIGATE_STATE && ((uintptr_t)p % MALLOC_ALIGN != 0 || !hak_live_is_set(p))))
+        hak_fault(otherwise, p, class_index);
+}

@@ -1,0 +1,93 @@
+// quarantine.c: a random array before a queue.
+//
+//   free -> shuffled[random] --displaced--> queue ... --due--> magazine
+//
+//   added - taken <= QUARANTINE_QUEUE;  bytes <= QUARANTINE_BYTES_MAX after all due ones were taken
+//
+// How long a block waits in the array cannot be foretold; the queue adds a least wait. Each step
+// takes a block out of one place before it stores it in the next: a fork between them loses it for
+// the child, where it stays unused.
+#include "quarantine.h"
+
+#include "sizeclass.h"
+#include "arena.h"
+
+_Static_assert(is_power_of_two_constant(QUARANTINE_QUEUE), "indices wrap around");
+
+static uint64_t bytes_of(const void *p)
+{
+    return hak_class_bytes(hak_tag_of(p));
+}
+
+static void enqueue(struct quarantine *q, void *p)
+{
+    uint32_t added = own_load(&q->added);
+    own_store(&q->queue[added % QUARANTINE_QUEUE], p);
+    own_order();
+    own_store(&q->added, added + 1);
+}
+
+static void *dequeue(struct quarantine *q)
+{
+    uint32_t taken = own_load(&q->taken);
+    if (taken == own_load(&q->added))
+        return NULL;
+    void *p = own_load(&q->queue[taken % QUARANTINE_QUEUE]);
+    own_store(&q->taken, taken + 1);
+    own_order();
+    own_store(&q->bytes, own_load(&q->bytes) - bytes_of(p));
+    return p;
+}
+
+void hak_quarantine_add(struct quarantine *q, struct random *random, void *p, size_t bytes)
+{
+    struct own_ptr *place = &q->shuffled[hak_random_below(random, QUARANTINE_SHUFFLED)];
+    void *displaced = own_load(place);
+    own_store(&q->bytes, own_load(&q->bytes) + bytes);
+    own_order();
+    own_store(place, p);
+    own_order();
+    if (displaced != NULL)
+        enqueue(q, displaced);
+}
+
+static void *take_shuffled(struct quarantine *q)
+{
+    for (uint32_t i = 0; i < QUARANTINE_SHUFFLED; i++) {
+        void *p = own_load(&q->shuffled[i]);
+        if (p == NULL)
+            continue;
+        own_store(&q->shuffled[i], NULL);
+        own_order();
+        own_store(&q->bytes, own_load(&q->bytes) - bytes_of(p));
+        return p;
+    }
+    return NULL;
+}
+
+void *hak_quarantine_due(struct quarantine *q)
+{
+    bool full = own_load(&q->added) - own_load(&q->taken) == QUARANTINE_QUEUE;
+    bool heavy = own_load(&q->bytes) > QUARANTINE_BYTES_MAX;
+    return full || heavy ? hak_quarantine_take(q) : NULL;
+}
+
+void *hak_quarantine_take(struct quarantine *q)
+{
+    void *p = dequeue(q);
+    if (p == NULL)
+        p = take_shuffled(q);
+    if (p == NULL) // after a fork in the middle of a step `bytes` may be too large
+        own_store(&q->bytes, 0);
+    return p;
+}
+
+void *hak_quarantine_at(const struct quarantine *q, uint32_t i)
+{
+    if (i < QUARANTINE_SHUFFLED)
+        return own_load(&q->shuffled[i]);
+    i -= QUARANTINE_SHUFFLED;
+    uint32_t taken = own_load(&q->taken);
+    bool waits = i < own_load(&q->added) - taken;
+    return waits ? own_load(&q->queue[(taken + i) % QUARANTINE_QUEUE]) : NULL;
+}
