@@ -160,7 +160,9 @@ void *hak_alloc_zeroed(size_t n)
 // The class for n bytes and their canary at multiples of `align`, or 0.
 static unsigned class_aligned(size_t n, size_t align)
 {
-    return n <= CLASS_REQUEST_MAX ? hak_class_aligned(n + CANARY_BYTES, align) : 0;
+    if (MITIGATE_CANARY && n > CLASS_REQUEST_MAX)
+        return 0;
+    return hak_class_aligned(n + CANARY_BYTES, align);
 }
 
 void *hak_alloc_aligned(size_t align, size_t n)

@@ -25,7 +25,7 @@ static const char *const fault_text[] = {
 _Static_assert(sizeof fault_text / sizeof fault_text[0] == FAULT_COUNT, "a text for each fault");
 
 // What the tag table says about the place; a foreign pointer has no tag.
-static void put_place(struct printer *out, unsigned tag)
+ALWAYS_INLINE void put_place(struct printer *out, unsigned tag)
 {
     if (tag == TAG_NONE) {
         hak_put_text(out, " (no block)");
@@ -60,10 +60,10 @@ void hak_fault(enum fault what, const void *p, unsigned tag)
     hak_os_abort();
 }
 
-static void put_bytes(struct printer *out, uint64_t word, unsigned from)
+static void put_bytes(struct printer *out, uint64_t word, unsigned from, unsigned last)
 {
     static const char digits[] = "0123456789abcdef";
-    for (unsigned i = from; i < 8; i++) {
+    for (unsigned i = from; i <= last; i++) {
         unsigned byte = word >> i * 8 & 0xff;
         char text[] = { ' ', digits[byte >> 4], digits[byte & 15], 0 };
         hak_put_text(out, text);
@@ -75,7 +75,9 @@ void hak_fault_bytes(enum fault what, const void *p, unsigned tag, size_t offset
 {
     char buffer[224];
     struct printer out;
-    unsigned first = should == is ? 0 : lowest_bit(should ^ is) / 8; // little-endian
+    uint64_t changed = (should ^ is) | (uint64_t)(should == is);
+    unsigned first = lowest_bit(changed) / 8; // little-endian
+    unsigned last = highest_bit(changed) / 8;
     hak_print_to_buffer(&out, buffer, sizeof buffer);
     hak_put_text(&out, "hakmem: ");
     hak_put_text(&out, fault_text[what]);
@@ -85,9 +87,9 @@ void hak_fault_bytes(enum fault what, const void *p, unsigned tag, size_t offset
     hak_put_text(&out, " at byte ");
     hak_put_decimal(&out, offset + first);
     hak_put_text(&out, ":");
-    put_bytes(&out, should, first);
+    put_bytes(&out, should, first, last);
     hak_put_text(&out, ", now");
-    put_bytes(&out, is, first);
+    put_bytes(&out, is, first, last);
     hak_print_error_line(&out);
     hak_os_abort();
 }

@@ -29,7 +29,8 @@ enum fault {
 // Line: "hakmem: double free of 0x7f0123456780 (class 5, 80 bytes)".
 _Noreturn COLD void hak_fault(enum fault what, const void *p, unsigned tag);
 
-// As hak_fault; eight bytes of the block, at `offset`, are `is` and should be `should`. Line:
+// As hak_fault; eight bytes of the block, at `offset`, are `is` and should be `should`: the line
+// says those from the first to the last that differ. Line:
 // "hakmem: write after free of 0x7f0123456780 (class 5, 80 bytes) at byte 9: 00, now 41".
 _Noreturn COLD void hak_fault_bytes(enum fault what, const void *p, unsigned tag, size_t offset,
                                     uint64_t should, uint64_t is);

@@ -40,7 +40,7 @@ _Noreturn COLD static void fault_not_live(const void *p, unsigned class_index)
     enum fault what = FAULT_DOUBLE_FREE;
     if (index == UINT32_MAX)
         what = FAULT_INTERIOR_FREE;
-    else if (index >= own_load(&s->handed))
+    else if (!MITIGATE_RANDOM && index >= own_load(&s->handed)) // in random order nobody knows
         what = FAULT_NEVER_ALLOCATED;
     hak_fault(what, p, class_index);
 }
@@ -50,7 +50,7 @@ static bool is_start(const void *p)
 {
     const struct slab *s = hak_slab_of_unit(hak_unit_of(p));
     uint32_t index = hak_slab_index(s, p);
-    return index != UINT32_MAX && index < own_load(&s->handed);
+    return index != UINT32_MAX && (MITIGATE_RANDOM || index < own_load(&s->handed));
 }
 
 static void check_zero(const void *p, unsigned class_index)

@@ -227,7 +227,8 @@ static void *refill_tracked(struct heap *h, unsigned class_index, enum pool_effo
         own_store(&m->top, slots + count);
         hak_count(&h->counters.refilled[class_index], count);
     } else {
-        p = hak_slab_take_untouched(s);
+        p = MITIGATE_RANDOM ? hak_slab_take_untouched_random(s, random)
+                            : hak_slab_take_untouched(s);
         *zero = true;
         hak_count(&h->counters.refilled[class_index], 1);
     }

@@ -41,9 +41,11 @@ static void *dequeue(struct quarantine *q)
 
 void hak_quarantine_add(struct quarantine *q, struct random *random, void *p, size_t bytes)
 {
-    struct own_ptr *place = &q->shuffled[hak_random_below(random, QUARANTINE_SHUFFLED)];
+    uint32_t at = hak_random_below(random, QUARANTINE_SHUFFLED);
+    struct own_ptr *place = &q->shuffled[at];
     void *displaced = own_load(place);
     own_store(&q->bytes, own_load(&q->bytes) + bytes);
+    own_store(&q->latest, at);
     own_order();
     own_store(place, p);
     own_order();
@@ -51,9 +53,11 @@ void hak_quarantine_add(struct quarantine *q, struct random *random, void *p, si
         enqueue(q, displaced);
 }
 
+// The block that was added last comes last.
 static void *take_shuffled(struct quarantine *q)
 {
-    for (uint32_t i = 0; i < QUARANTINE_SHUFFLED; i++) {
+    for (uint32_t n = 1; n <= QUARANTINE_SHUFFLED; n++) {
+        uint32_t i = (own_load(&q->latest) + n) % QUARANTINE_SHUFFLED;
         void *p = own_load(&q->shuffled[i]);
         if (p == NULL)
             continue;

@@ -15,7 +15,8 @@ struct quarantine {
     struct own_ptr shuffled[QUARANTINE_SHUFFLED]; // NULL: no block
     struct own_ptr queue[QUARANTINE_QUEUE];       // entries [taken, added), modulo its length
     struct own_u32 added, taken;
-    struct own_u64 bytes; // of all blocks, at least
+    struct own_u32 latest; // place in shuffled[] of the block that was added last
+    struct own_u64 bytes;  // of all blocks, at least
 };
 
 // The freed block waits from now on. Then the caller takes what hak_quarantine_due gives, to NULL.

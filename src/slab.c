@@ -162,6 +162,15 @@ void *hak_slab_take_untouched(struct slab *s)
     return hak_slab_base(s) + index * hak_class_bytes(own_load(&s->class_index));
 }
 
+void *hak_slab_take_untouched_random(struct slab *s, struct random *random)
+{
+    void *p;
+    if (hak_slab_take_random(s, &p, 1, ~own_load(&s->touched), random) == 0)
+        return NULL;
+    own_store(&s->touched, own_load(&s->touched) | (uint64_t)1 << hak_slab_index(s, p));
+    return p;
+}
+
 uint64_t hak_slab_possible(const struct slab *s, unsigned word)
 {
     uint32_t blocks = own_load(&s->blocks);

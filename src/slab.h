@@ -106,6 +106,9 @@ struct random;
 uint32_t hak_slab_take_random(struct slab *s, void **out, uint32_t want, uint64_t among,
                               struct random *random);
 
+// As hak_slab_take_untouched, but a random one.
+void *hak_slab_take_untouched_random(struct slab *s, struct random *random);
+
 // For classes from ZERO_TRACKED_MIN: takes only blocks that were used before, ...
 uint32_t hak_slab_take_touched(struct slab *s, void **out, uint32_t want);
 // ... and one that was not: its memory reads as zero. NULL if there is none.

@@ -41,6 +41,10 @@
 #define SANITIZED 0
 #endif
 
+// What of the hardened flavour a well-behaved program can see: bits of src/config.h.
+#define FOREIGN_FREES_ABORT ((HAK_MITIGATIONS & 2) != 0)
+#define CANARY ((HAK_MITIGATIONS & 8) != 0 ? (size_t)8 : (size_t)0)
+
 // Children end by pthread_exit or _exit with cmocka's memory still allocated.
 const char *__asan_default_options(void);
 __attribute__((weak, visibility("default"))) const char *__asan_default_options(void)

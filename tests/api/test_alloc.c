@@ -5,6 +5,7 @@
 static size_t usable_max(size_t n)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    n += CANARY;
     size_t quarter = n + n / 4;
     size_t pages = (n + page - 1) / page * page;
     size_t most = quarter > pages ? quarter : pages;

@@ -155,6 +155,8 @@ static void fresh_200_kib_stays_untouched(void **state)
 static void fresh_8_kib_stays_untouched(void **state)
 {
     (void)state;
+    if (CANARY != 0) // touches one page of each block
+        skip();
     assert_untouched(KIB(8), 4000);
 }
 

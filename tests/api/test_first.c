@@ -56,7 +56,7 @@ static void ask(unsigned which)
         hak_free(NULL);
         break;
     case 13:
-        hak_free(opaque_pointer(&stats)); // foreign
+        hak_free(FOREIGN_FREES_ABORT ? NULL : opaque_pointer(&stats)); // foreign
         break;
     case 14:
         CHILD_CHECK(hak_malloc_usable_size(NULL) == 0);

@@ -222,6 +222,8 @@ static char *printed_by(void (*f)(int fd))
 static void foreign_frees(void **state)
 {
     (void)state;
+    if (FOREIGN_FREES_ABORT)
+        skip();
     char on_stack[64];
     void *mapped = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     uint64_t before = stats_now().foreign_frees;

@@ -44,6 +44,10 @@ static void test_texts(void **state)
         "malloc_usable_size of foreign pointer",
         "sized free with wrong size of",
         "corrupt record for",
+        "free of foreign pointer",
+        "write after free of",
+        "write past the end of",
+        "no random bytes from the system for",
     };
     assert_int_equal(sizeof texts / sizeof texts[0], FAULT_COUNT);
     for (unsigned what = 0; what < FAULT_COUNT; what++) {
@@ -68,6 +72,23 @@ static void test_places(void **state)
     expect_line(FAULT_DOUBLE_FREE, CLASS_LAST, line);
 }
 
+static void raise_bytes(const void *argument)
+{
+    (void)argument;
+    hak_fault_bytes(FAULT_OVERFLOW, PLACE, 5, 72, 0x1122334455667700, 0x1122004405667700);
+}
+
+static void test_bytes(void **state)
+{
+    (void)state;
+    struct capture capture;
+    run_in_child(&capture, raise_bytes, NULL);
+    assert_aborted(&capture);
+    assert_string_equal(capture.text, "hakmem: write past the end of 0x7f0123456780 (class 5, 80 "
+                                      "bytes) at byte 75: 55 44 33, now 05 44 00\n");
+    assert_int_equal(capture.writes, 1);
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -80,6 +101,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_texts),
         cmocka_unit_test(test_places),
+        cmocka_unit_test(test_bytes),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

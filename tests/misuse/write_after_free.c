@@ -1,0 +1,14 @@
+// Writes a byte at OFFSET of a freed block of SIZE bytes, and allocates until it is handed out again.
+#include "misuse.h"
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    size_t n = number(argv, 1);
+    char *p = wrong(allocate(n));
+    free(p);
+    p[number(argv, 2)] = 0x42;
+    for (int i = 0; i < 20000; i++)
+        free(malloc(n));
+    _exit(0);
+}
