@@ -204,7 +204,8 @@ TEST_GEOMETRIES ?= default small
 # A sanitizer's own malloc and ours cannot both be the process's malloc.
 SO_FLAVOURS := $(if $(filter release audit,$(TEST_FLAVOUR)),release audit,$(filter \
     hardened,$(TEST_FLAVOUR)))
-TEST_LIBRARIES := $(foreach f,$(or $(filter hardened,$(TEST_FLAVOUR)),release audit),$(call hak_so,$(f),$(CC),default))
+LIBRARY_FLAVOURS := $(or $(filter hardened,$(TEST_FLAVOUR)),release audit)
+TEST_LIBRARIES := $(foreach f,$(LIBRARY_FLAVOURS),$(call hak_so,$(f),$(CC),default))
 
 hak_test_needs = $(foreach g,$(TEST_GEOMETRIES),$(eval $(call \
     hak_out,$(TEST_FLAVOUR),$(CC),$(g))/tests/$(1): $(addprefix $(call \

@@ -82,13 +82,15 @@ static inline uint64_t hak_live_bit(const void *p)
 // p is handed out from now on. Returns whether it was already.
 static inline bool hak_live_set(const void *p)
 {
-    return (fetch_or_relaxed(LIVE_SET, hak_live_word(p), hak_live_bit(p)) & hak_live_bit(p)) != 0;
+    uint64_t bit = hak_live_bit(p);
+    return (fetch_or_relaxed(LIVE_SET, hak_live_word(p), bit) & bit) != 0;
 }
 
 // p came back. Of several threads that free the same block exactly one gets true.
 static inline bool hak_live_clear(const void *p)
 {
-    return (fetch_and_relaxed(LIVE_CLEAR, hak_live_word(p), ~hak_live_bit(p)) & hak_live_bit(p)) != 0;
+    uint64_t bit = hak_live_bit(p);
+    return (fetch_and_relaxed(LIVE_CLEAR, hak_live_word(p), ~bit) & bit) != 0;
 }
 
 static inline bool hak_live_is_set(const void *p)

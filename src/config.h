@@ -102,7 +102,7 @@ _Static_assert((HAK_MITIGATIONS & ~MITIGATIONS_ALL) == 0, "no unknown bit");
 // Requests above are served by the large tier.
 #define CLASS_REQUEST_MAX (CLASS_SIZE_MAX - CANARY_BYTES)
 
-// Of each heap: blocks in a random order, then in the order in which they left that, and their bytes.
+// Of each heap: blocks in a random order, then in the order in which they left that; their bytes.
 #define QUARANTINE_SHUFFLED SMALL_OR(8u, 128u)
 #define QUARANTINE_QUEUE SMALL_OR(16u, 256u)
 #define QUARANTINE_BLOCKS_MAX (QUARANTINE_SHUFFLED + QUARANTINE_QUEUE)

@@ -9,11 +9,12 @@
 #include "fault.h"
 #include "slab.h"
 
-// The block is handed out: its live bit is set; it must read as zero (`fresh`: it was not used since
-// the kernel gave it, and is not looked at); the canary is written.
+// The block is handed out: its live bit is set; it must read as zero (`fresh`: it was not used
+// since the kernel gave it, and is not looked at); the canary is written.
 void hak_harden_take(void *p, unsigned class_index, bool fresh);
 
-// The user gave the block back: it must be one that is handed out, its canary unharmed; it is zeroed.
+// The user gave the block back: it must be one that is handed out, its canary unharmed; it is
+// zeroed.
 void hak_harden_give(void *p, unsigned class_index);
 
 // `p`, whose tag is a class, must be a block that is handed out, else the fault is `otherwise`.

@@ -1,8 +1,8 @@
 // quarantine.h: freed blocks of a heap that wait before they can be handed out again.
 //
 // A block waits in a random place, until another takes it, and then in a queue. The bytes that wait
-// are bounded. Owner of the heap only; a fork may copy it at any moment, and what the child has then
-// holds no block twice.
+// are bounded. Owner of the heap only; a fork may copy it at any moment, and what the child has
+// then holds no block twice.
 #ifndef HAK_QUARANTINE_H
 #define HAK_QUARANTINE_H
 

@@ -33,7 +33,7 @@
       "relaxed: a block's holder got its tag with the block, from the thread that allocated it")   \
     X(ARENA_TAG_WRITE, "relaxed: published with the blocks, or by GIVE")                           \
     X(LIVE_SET, "relaxed: the block's way to its next free orders it before LIVE_CLEAR")           \
-    X(LIVE_CLEAR, "relaxed: an election between frees of a block; who wins was handed it in order") \
+    X(LIVE_CLEAR, "relaxed: an election of one of the frees of a block")                           \
     X(LIVE_READ, "relaxed: whoever holds a block was handed it after LIVE_SET")                    \
     /* random.c */                                                                                 \
     X(RANDOM_GENERATION, "relaxed: changes only in a child of a fork, which has one thread")       \

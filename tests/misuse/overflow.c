@@ -1,4 +1,4 @@
-// Writes a byte at the end of what may be used of a block of SIZE bytes, and BYTES beyond, and frees it.
+// Writes a byte BYTES behind the end of what may be used of a block of SIZE bytes, and frees it.
 #include "misuse.h"
 
 int main(int argc, char **argv)

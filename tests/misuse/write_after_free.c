@@ -1,4 +1,4 @@
-// Writes a byte at OFFSET of a freed block of SIZE bytes, and allocates until it is handed out again.
+// Writes a byte at OFFSET of a freed block of SIZE bytes, and allocates until that is handed out.
 #include "misuse.h"
 
 int main(int argc, char **argv)
