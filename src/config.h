@@ -94,7 +94,8 @@ _Static_assert(is_power_of_two_constant(MAGAZINE_BLOCKS_MAX + 1), "with the sent
 #define MITIGATE_CANARY ((HAK_MITIGATIONS & 8) != 0)      // behind each block, checked at free
 #define MITIGATE_QUARANTINE ((HAK_MITIGATIONS & 16) != 0) // freed blocks wait for their reuse
 #define MITIGATE_RANDOM ((HAK_MITIGATIONS & 32) != 0)     // which free block is refilled
-#define MITIGATIONS_ALL 63
+#define MITIGATE_GUARDS ((HAK_MITIGATIONS & 64) != 0)     // inaccessible pages behind large blocks
+#define MITIGATIONS_ALL 127
 _Static_assert((HAK_MITIGATIONS & ~MITIGATIONS_ALL) == 0, "no unknown bit");
 // What is done to each block of a class, as it is handed out and as it comes back.
 #define MITIGATE_BLOCKS (HAK_MITIGATIONS != 0)
@@ -102,6 +103,8 @@ _Static_assert((HAK_MITIGATIONS & ~MITIGATIONS_ALL) == 0, "no unknown bit");
 // Requests above are served by the large tier.
 #define CLASS_REQUEST_MAX (CLASS_SIZE_MAX - CANARY_BYTES)
 
+// Each guard splits a mapping in up to three; vm.max_map_count is 65530 unless raised.
+#define GUARDS_MAX 8192u
 // Of each heap: blocks in a random order, then in the order in which they left that; their bytes.
 #define QUARANTINE_SHUFFLED SMALL_OR(8u, 128u)
 #define QUARANTINE_QUEUE SMALL_OR(16u, 256u)

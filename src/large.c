@@ -5,6 +5,7 @@
 //
 //   bytes <= units * UNIT_SIZE;  bytes > (units - 1) * UNIT_SIZE unless aligned beyond the classes
 //   live == 1 from hand-out to free: the exchange to 0 decides which of two racing frees is told
+//   hardened: one page at least is left behind `bytes`, and inaccessible: a guard, `touched` bytes
 //
 // Only the record of the first unit is written, and the tags of all: a huge block does not touch
 // the records of its inner units. The block's holder owns the record's fields.
@@ -21,8 +22,15 @@ static struct {
     struct atomic_u64 large, huge, bytes; // freed without a heap
 } guests;
 
+static struct {
+    struct atomic_u32 count; // guards there are
+    struct atomic_u64 refused;
+} guards;
+
 void hak_large_start(void)
 {
+    init_cell(&guards.count, 0);
+    init_cell(&guards.refused, 0);
     init_cell(&guests.large, 0);
     init_cell(&guests.huge, 0);
     init_cell(&guests.bytes, 0);
@@ -35,7 +43,44 @@ size_t hak_large_usable(size_t n)
 
 static uint32_t units_for(size_t n)
 {
+    if (MITIGATE_GUARDS) // room for one page at least
+        n = hak_large_usable(max_size(n, 1)) + os_page_size();
     return (uint32_t)(round_up(max_size(n, 1), UNIT_SIZE) >> UNIT_SHIFT);
+}
+
+// ---- guards: what is left of the last unit, behind the bytes that may be used ----
+
+static void add_guard(struct slab *s)
+{
+    size_t usable = own_load(&s->bytes);
+    size_t bytes = own_load(&s->units) * UNIT_SIZE - usable;
+    own_store(&s->touched, 0);
+    if (load_relaxed(GUARD_COUNT, &guards.count) >= GUARDS_MAX || bytes == 0 ||
+        !os_protect_none(hak_slab_base(s) + usable, bytes)) {
+        fetch_add_relaxed(GUARD_REFUSED, &guards.refused, 1);
+        return;
+    }
+    own_store(&s->touched, bytes);
+    fetch_add_relaxed(GUARD_ADD, &guards.count, 1);
+}
+
+// Makes the units accessible again. False if the system refuses: then they cannot be reused.
+static bool remove_guard(struct slab *s)
+{
+    size_t bytes = own_load(&s->touched);
+    if (bytes == 0)
+        return true;
+    char *end = hak_slab_base(s) + own_load(&s->units) * UNIT_SIZE;
+    if (!os_commit(end - bytes, bytes))
+        return false;
+    own_store(&s->touched, 0);
+    fetch_add_relaxed(GUARD_REMOVE, &guards.count, (uint32_t)-1);
+    return true;
+}
+
+uint64_t hak_large_guards_refused(void)
+{
+    return load_relaxed(GUARD_REFUSED_READ, &guards.refused);
 }
 
 static void *hand_out(struct heap *h, const struct run *r, enum slab_state state, size_t n)
@@ -43,6 +88,8 @@ static void *hand_out(struct heap *h, const struct run *r, enum slab_state state
     struct slab *s = hak_slab_at(r->unit);
     void *p = hak_unit_base(r->unit);
     hak_slab_begin_block(s, state, r->units, hak_large_usable(n));
+    if (MITIGATE_GUARDS)
+        add_guard(s);
     store_relaxed(LARGE_LIVE, &s->live, 1); // the user passes the pointer on with its own order
     hak_count(state == SLAB_LARGE ? &h->counters.large : &h->counters.huge, 1);
     hak_count(&h->counters.large_bytes, hak_large_usable(n));
@@ -116,6 +163,8 @@ bool hak_large_free(struct heap *h, struct slab *s)
     uint32_t unit = hak_slab_unit(s);
     uint32_t units = own_load(&s->units);
     count_freed(h, s);
+    if (MITIGATE_GUARDS && !remove_guard(s))
+        return true; // the units stay with this record, unused: a free of them is a second one
     sanitize_give(hak_slab_base(s), units * UNIT_SIZE);
     hak_slab_end(s);
     release_units(unit, units, h != NULL ? h->now_ms : os_clock_ms());
@@ -158,12 +207,19 @@ bool hak_large_resize(struct heap *h, struct slab *s, size_t n)
         return false;
     uint32_t units = units_for(n);
     uint32_t have = own_load(&s->units);
-    if (units > have && !extend(s, units))
+    if (MITIGATE_GUARDS && !remove_guard(s))
         return false;
+    if (units > have && !extend(s, units)) {
+        if (MITIGATE_GUARDS)
+            add_guard(s);
+        return false;
+    }
     if (units < have)
         give_tail(h, s, units);
     hak_count(&h->counters.large_bytes, hak_large_usable(n) - own_load(&s->bytes));
     own_store(&s->bytes, hak_large_usable(n));
+    if (MITIGATE_GUARDS)
+        add_guard(s);
     sanitize_take_more(hak_slab_base(s), n, units * UNIT_SIZE);
     return true;
 }

@@ -39,6 +39,10 @@ struct large_counts {
 };
 struct large_counts hak_large_live(void);
 
+// Large blocks that should have had a guard behind them and got none: there were GUARDS_MAX, or the
+// system refused. Hardened flavour only.
+uint64_t hak_large_guards_refused(void);
+
 bool hak_large_ok(const struct slab *s);
 
 void hak_large_start(void);

@@ -160,6 +160,11 @@
     X(GUEST_LARGE_READ, "relaxed: statistics")                                                     \
     X(GUEST_HUGE_READ, "relaxed: statistics")                                                      \
     X(GUEST_BYTES_READ, "relaxed: statistics")                                                     \
+    X(GUARD_COUNT, "relaxed: a bound that may be exceeded by a few")                               \
+    X(GUARD_ADD, "relaxed: a counter")                                                             \
+    X(GUARD_REMOVE, "relaxed: a counter")                                                          \
+    X(GUARD_REFUSED, "relaxed: a counter")                                                         \
+    X(GUARD_REFUSED_READ, "relaxed: statistics")                                                   \
     X(LARGE_OK, "relaxed: audit at a quiescent point")                                             \
     /* mapped.c */                                                                                 \
     X(MAPPED_COUNT, "relaxed: whoever holds a block was handed it after it was counted")           \

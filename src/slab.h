@@ -42,7 +42,8 @@ struct slab {
     struct slab *next, *prev;   // in the owner's list
     struct own_u64 touched;     // classes from ZERO_TRACKED_MIN: blocks that may not be zero
 
-    // Large and huge blocks: bytes that the user may use. Holder of the block only.
+    // Large and huge blocks: bytes that the user may use. Holder of the block only. (`touched` is
+    // the length of the guard at the end of its units, bytes.)
     struct own_u64 bytes;
 
     // Any thread, atomic.
