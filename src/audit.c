@@ -155,6 +155,8 @@ static void check_runs(struct walk *w)
     uint32_t unit = 0;
     uint32_t end = hak_superslabs_begun() * SUPERSLAB_UNITS;
     for (const struct slab *s; (s = hak_slab_walk(&unit, end)) != NULL;) {
+        if (MITIGATE_QUARANTINE && own_load(&s->state) > SLAB_ACTIVE && !hak_large_is_live(s))
+            continue; // held back
         switch (own_load(&s->state)) {
         case SLAB_ACTIVE:
             check_slab(w, s);

@@ -105,6 +105,11 @@ _Static_assert((HAK_MITIGATIONS & ~MITIGATIONS_ALL) == 0, "no unknown bit");
 
 // Each guard splits a mapping in up to three; vm.max_map_count is 65530 unless raised.
 #define GUARDS_MAX 8192u
+// Freed large blocks that are held back: of each heap, and of all (as GUARDS_MAX); the addresses of
+// one heap's are at most the arena's by HELD_ARENA_SHARE.
+#define HELD_BLOCKS_MAX 32u
+#define HELD_TOTAL_MAX 4096u
+#define HELD_ARENA_SHARE 64u
 // Of each heap: blocks in a random order, then in the order in which they left that; their bytes.
 #define QUARANTINE_SHUFFLED SMALL_OR(8u, 128u)
 #define QUARANTINE_QUEUE SMALL_OR(16u, 256u)

@@ -410,6 +410,8 @@ void hak_heap_flush_all(struct heap *h)
     }
     hak_heap_drain(h);
     hak_heap_release_kept(h);
+    if (MITIGATE_QUARANTINE)
+        hak_held_release(&hak_heap_extra(h)->held, h->now_ms);
 }
 
 void hak_heap_trim(struct heap *h)

@@ -6,6 +6,7 @@
 #ifndef HAK_HEAP_H
 #define HAK_HEAP_H
 
+#include "held.h"
 #include "pool.h"
 #include "quarantine.h"
 #include "remote.h"
@@ -66,6 +67,7 @@ _Static_assert(sizeof(struct magazine) * TAG_COUNT <= UINT16_MAX, "an offset fit
 struct heap_extra {
     struct random random;
     struct quarantine quarantine;
+    struct held held;
 };
 #define HEAP_HAS_EXTRA (MITIGATE_QUARANTINE || MITIGATE_RANDOM)
 #define HEAP_BYTES (sizeof(struct heap) + (HEAP_HAS_EXTRA ? sizeof(struct heap_extra) : 0))

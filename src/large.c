@@ -155,6 +155,22 @@ static void release_units(uint32_t unit, uint32_t units, uint64_t now_ms)
     hak_pool_release_huge(unit, units, empty, now_ms);
 }
 
+// Holds the freed block back, its guard with it.
+static bool hold(struct heap *h, struct slab *s)
+{
+    size_t guard = own_load(&s->touched);
+    if (h == NULL || !hak_held_add(&hak_heap_extra(h)->held, s, h->now_ms))
+        return false;
+    if (MITIGATE_GUARDS && guard != 0)
+        fetch_add_relaxed(GUARD_HELD, &guards.count, (uint32_t)-1);
+    return true;
+}
+
+bool hak_large_is_live(const struct slab *s)
+{
+    return load_relaxed(LARGE_IS_LIVE, &s->live) != 0;
+}
+
 bool hak_large_free(struct heap *h, struct slab *s)
 {
     // Acquire and release: the winner sees what other threads did to the block before.
@@ -163,6 +179,8 @@ bool hak_large_free(struct heap *h, struct slab *s)
     uint32_t unit = hak_slab_unit(s);
     uint32_t units = own_load(&s->units);
     count_freed(h, s);
+    if (MITIGATE_QUARANTINE && hold(h, s))
+        return true;
     if (MITIGATE_GUARDS && !remove_guard(s))
         return true; // the units stay with this record, unused: a free of them is a second one
     sanitize_give(hak_slab_base(s), units * UNIT_SIZE);

@@ -107,6 +107,10 @@
     X(PURGED_UNITS, "relaxed: a counter")                                                          \
     X(POOL_STATS_PURGES, "relaxed: statistics")                                                    \
     X(POOL_STATS_UNITS, "relaxed: statistics")                                                     \
+    /* held.c */                                                                                   \
+    X(HELD_TOTAL, "relaxed: a bound that may be exceeded by a few")                                \
+    X(HELD_PLUS, "relaxed: a counter")                                                             \
+    X(HELD_MINUS, "relaxed: a counter")                                                            \
     /* heaps.c */                                                                                  \
     X(HEAPS_COUNT, "acquire: the heap and its table entry, pairs with HEAPS_ADD")                  \
     X(HEAPS_IDLE_COUNT, "relaxed: zero only spares a sweep")                                       \
@@ -163,8 +167,10 @@
     X(GUARD_COUNT, "relaxed: a bound that may be exceeded by a few")                               \
     X(GUARD_ADD, "relaxed: a counter")                                                             \
     X(GUARD_REMOVE, "relaxed: a counter")                                                          \
+    X(GUARD_HELD, "relaxed: a counter")                                                            \
     X(GUARD_REFUSED, "relaxed: a counter")                                                         \
     X(GUARD_REFUSED_READ, "relaxed: statistics")                                                   \
+    X(LARGE_IS_LIVE, "relaxed: whoever holds a block was handed it after LARGE_LIVE")              \
     X(LARGE_OK, "relaxed: audit at a quiescent point")                                             \
     /* mapped.c */                                                                                 \
     X(MAPPED_COUNT, "relaxed: whoever holds a block was handed it after it was counted")           \

@@ -1,0 +1,24 @@
+// held.h: freed large and huge blocks whose addresses are held back, inaccessible and without
+// memory, before they can be handed out again. Hardened flavour only.
+//
+// Owner of the heap only, inside of the fork gate. A held block keeps its record and tags, with
+// live == 0: a second free is told as one, and any access is stopped by the kernel.
+#ifndef HAK_HELD_H
+#define HAK_HELD_H
+
+#include "slab.h"
+
+struct held {
+    uint32_t unit[HELD_BLOCKS_MAX]; // of the run; entries [taken, added), modulo the length
+    uint32_t added, taken;
+    size_t units; // of all of them
+};
+
+// Holds the block, which was freed, back; older ones go to the pool. False, and nothing is changed,
+// if the system refuses or too much is held already.
+bool hak_held_add(struct held *held, struct slab *s, uint64_t now_ms);
+
+// Gives all to the pool, but for those that the system does not make accessible again.
+void hak_held_release(struct held *held, uint64_t now_ms);
+
+#endif
