@@ -29,7 +29,7 @@ struct growing {
     size_t committed;
 };
 static struct growing records, stamps, live;
-struct atomic_u64 *hak_live_bits;
+struct live_table hak_live;
 #define LIVE_SUPERSLAB_BYTES (SUPERSLAB_SIZE / MALLOC_ALIGN / 8)
 static struct own_u64 metadata_bytes;
 
@@ -94,7 +94,7 @@ static bool reserve(size_t arena_bytes)
     stamps = (struct growing){ tables + t.stamps, SUPERSLAB_UNITS * sizeof(struct atomic_u32), 0 };
     if (MITIGATE_STATE) {
         live = (struct growing){ tables + t.live, LIVE_SUPERSLAB_BYTES, 0 };
-        hak_live_bits = (struct atomic_u64 *)live.base;
+        hak_live.bits = (struct atomic_u64 *)live.base;
     }
     own_store(&metadata_bytes, t.masks_bytes + t.tags_bytes);
     return true;

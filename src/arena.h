@@ -10,7 +10,7 @@
 #include "config.h"
 
 // Immutable after hak_arena_start. Before it no pointer is ours.
-struct arena {
+struct ON_SEALED_PAGE arena {
     char *base;                     // multiple of SUPERSLAB_SIZE
     size_t bytes;                   // multiple of SUPERSLAB_SIZE
     struct atomic_u8 *tags;         // one per unit, readable over its whole length
@@ -67,11 +67,14 @@ void hak_set_tags(uint32_t unit, uint32_t units, unsigned tag);
 // ---- MITIGATE_STATE: a bit per MALLOC_ALIGN bytes of the arena: a block that is handed out begins
 // here. Committed as the records; zero where nothing is handed out, whatever lay there before.
 
-extern struct atomic_u64 *hak_live_bits __attribute__((visibility("hidden")));
+struct ON_SEALED_PAGE live_table {
+    struct atomic_u64 *bits;
+};
+extern struct live_table hak_live __attribute__((visibility("hidden")));
 
 static inline struct atomic_u64 *hak_live_word(const void *p)
 {
-    return &hak_live_bits[((size_t)p - (size_t)hak_arena.base) / (64 * MALLOC_ALIGN)];
+    return &hak_live.bits[((size_t)p - (size_t)hak_arena.base) / (64 * MALLOC_ALIGN)];
 }
 
 static inline uint64_t hak_live_bit(const void *p)

@@ -71,6 +71,8 @@ static bool start(void)
             hak_large_start();
             hak_mapped_start();
             hak_heaps_start();
+            if (MITIGATE_SEAL)
+                hak_harden_seal();
             store_release(STARTED_WRITE, &process.started, 1); // all of the above
         }
     }

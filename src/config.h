@@ -95,7 +95,8 @@ _Static_assert(is_power_of_two_constant(MAGAZINE_BLOCKS_MAX + 1), "with the sent
 #define MITIGATE_QUARANTINE ((HAK_MITIGATIONS & 16) != 0) // freed blocks wait for their reuse
 #define MITIGATE_RANDOM ((HAK_MITIGATIONS & 32) != 0)     // which free block is refilled
 #define MITIGATE_GUARDS ((HAK_MITIGATIONS & 64) != 0)     // inaccessible pages behind large blocks
-#define MITIGATIONS_ALL 127
+#define MITIGATE_SEAL ((HAK_MITIGATIONS & 128) != 0)      // what is immutable is read-only
+#define MITIGATIONS_ALL 255
 _Static_assert((HAK_MITIGATIONS & ~MITIGATIONS_ALL) == 0, "no unknown bit");
 // What is done to each block of a class, as it is handed out and as it comes back.
 #define MITIGATE_BLOCKS (HAK_MITIGATIONS != 0)
@@ -103,6 +104,9 @@ _Static_assert((HAK_MITIGATIONS & ~MITIGATIONS_ALL) == 0, "no unknown bit");
 // Requests above are served by the large tier.
 #define CLASS_REQUEST_MAX (CLASS_SIZE_MAX - CANARY_BYTES)
 
+// What is sealed after start lies on pages of its own; where pages are larger it is not sealed.
+#define SEAL_BYTES ((size_t)4096)
+#define ON_SEALED_PAGE __attribute__((aligned(MITIGATE_SEAL ? SEAL_BYTES : sizeof(void *))))
 // Each guard splits a mapping in up to three; vm.max_map_count is 65530 unless raised.
 #define GUARDS_MAX 8192u
 // Freed large blocks that are held back: of each heap, and of all (as GUARDS_MAX); the addresses of

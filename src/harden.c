@@ -13,12 +13,31 @@
 #include <seam/os.h>
 #include <seam/sanitizer.h>
 
-static uint64_t secret;
+#include "options.h"
+
+static struct ON_SEALED_PAGE {
+    uint64_t value;
+} secret;
 
 void hak_harden_start(void)
 {
-    if (MITIGATE_CANARY && !hak_os_entropy(&secret, sizeof secret))
+    if (MITIGATE_CANARY && !hak_os_entropy(&secret.value, sizeof secret.value))
         hak_fault(FAULT_NO_ENTROPY, &secret, TAG_NONE);
+}
+
+static void seal(void *p, size_t bytes)
+{
+    (void)os_protect_read(p, bytes); // a failure is counted; then it stays writable
+}
+
+void hak_harden_seal(void)
+{
+    if (os_page_size() > SEAL_BYTES)
+        return;
+    seal(&hak_options, sizeof hak_options);
+    seal(&hak_arena, sizeof hak_arena);
+    seal(&hak_live, sizeof hak_live);
+    seal(&secret, sizeof secret);
 }
 
 static uint64_t *canary_of(void *p, unsigned class_index)
@@ -29,7 +48,7 @@ static uint64_t *canary_of(void *p, unsigned class_index)
 // Its first byte is 0, so that a string which ends before it cannot be read through it.
 static uint64_t canary_for(const uint64_t *place)
 {
-    return (secret ^ (uintptr_t)place * 0x9e3779b97f4a7c15) & ~(uint64_t)0xff;
+    return (secret.value ^ (uintptr_t)place * 0x9e3779b97f4a7c15) & ~(uint64_t)0xff;
 }
 
 // What is wrong with p, which is not handed out? Reads records only, which stay readable.

@@ -23,4 +23,7 @@ void hak_harden_check(const void *p, unsigned class_index, enum fault otherwise)
 // Once at start: the secret of the canaries.
 void hak_harden_start(void);
 
+// At the end of start: what does not change any more becomes read-only.
+void hak_harden_seal(void);
+
 #endif

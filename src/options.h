@@ -6,9 +6,9 @@
 #ifndef HAK_OPTIONS_H
 #define HAK_OPTIONS_H
 
-#include "base.h"
+#include "config.h"
 
-struct options {
+struct ON_SEALED_PAGE options {
     uint64_t arena_mib;      // largest address space to reserve, MiB; 0: as much as is sensible
     uint64_t purge_delay_ms; // how long free units stay committed
     uint64_t cache_kib;      // bound of one magazine, KiB of blocks

@@ -180,6 +180,14 @@ bool hak_os_protect_none(void *p, size_t bytes)
     return done;
 }
 
+bool hak_os_protect_read(void *p, size_t bytes)
+{
+    int saved = errno;
+    bool done = mprotect(p, bytes, PROT_READ) == 0;
+    errno = saved;
+    return done;
+}
+
 void hak_os_advise_huge(void *p, size_t bytes)
 {
     int saved = errno;

@@ -16,6 +16,7 @@
 #define os_move(to, from, bytes) hak_os_done(hak_os_move(to, from, bytes))
 #define os_extend(p, old_bytes, new_bytes) hak_os_told(hak_os_extend(p, old_bytes, new_bytes))
 #define os_protect_none(p, bytes) hak_os_done(hak_os_protect_none(p, bytes))
+#define os_protect_read(p, bytes) hak_os_done(hak_os_protect_read(p, bytes))
 #define os_advise_huge(p, bytes) hak_os_advise_huge(p, bytes)
 #define os_clock_ms() hak_os_clock_ms()
 
@@ -50,6 +51,9 @@ void *hak_os_extend(void *p, size_t old_bytes, size_t new_bytes);
 // Takes all access away from committed pages and gives back their memory and what they count in a
 // kernel that does not overcommit. The addresses stay reserved at every moment.
 bool hak_os_protect_none(void *p, size_t bytes);
+
+// Makes pages of the library's own data read-only.
+bool hak_os_protect_read(void *p, size_t bytes);
 
 // Asks for 2 MiB pages: a hint, its failure is not an error.
 void hak_os_advise_huge(void *p, size_t bytes);

@@ -30,9 +30,11 @@ static void check_size(size_t n)
 static void every_size_to_4_mib(void **state)
 {
     (void)state;
-    // In the small geometry all above 64 KiB are huge, and sanitizers are slow: a prime step is
-    // enough there.
-    for (size_t n = 1; n <= MIB(4); n += (GEOMETRY_SMALL || SANITIZED) && n > KIB(300) ? 31 : 1)
+    // In the small geometry all above 64 KiB are huge, and sanitizers and the system calls of the
+    // hardened flavour are slow: a prime step is enough there.
+    bool slow = GEOMETRY_SMALL || SANITIZED || HAK_MITIGATIONS != 0;
+    for (size_t n = 1; n <= MIB(4);
+         n += slow && n > KIB(GEOMETRY_SMALL || SANITIZED ? 300 : 250) ? 31 : 1)
         check_size(n);
 }
 

@@ -172,7 +172,8 @@ static void test_help(void **state)
     unsigned lines = 0;
     for (const char *at = text; *at != 0; at++)
         lines += *at == '\n';
-    assert_int_equal(lines, sizeof(struct options) / sizeof(uint64_t));
+    if (!MITIGATE_SEAL) // else the structure fills a page
+        assert_int_equal(lines, sizeof(struct options) / sizeof(uint64_t));
 }
 
 int main(void)

@@ -1,0 +1,110 @@
+// test_harden.c: what programs that do wrong (tests/misuse) cannot show: elections between threads,
+// pages that are read-only. Each expects what the flavour's bits promise, also that of none.
+#define _GNU_SOURCE 1
+#include "support.h"
+
+#include <pthread.h>
+
+#include "hakmem.h"
+#include "harden.h"
+#include "options.h"
+
+enum { THREADS = 4, ROUNDS = 20000 };
+
+static char *block;
+static pthread_barrier_t barrier;
+
+// Clears the live bit of the block once per round; counts how often it was told to be first.
+static void *clear_often(void *argument)
+{
+    unsigned *won = argument;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        if (pthread_barrier_wait(&barrier) == PTHREAD_BARRIER_SERIAL_THREAD)
+            (void)hak_live_set(block);
+        pthread_barrier_wait(&barrier);
+        *won += hak_live_clear(block);
+    }
+    return NULL;
+}
+
+static void test_one_free_wins(void **state)
+{
+    (void)state;
+    if (!MITIGATE_STATE)
+        skip();
+    pthread_t threads[THREADS];
+    unsigned won[THREADS] = { 0 }, sum = 0;
+    block = hak_malloc(100);
+    assert_int_equal(pthread_barrier_init(&barrier, NULL, THREADS), 0);
+    for (unsigned i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, clear_often, &won[i]), 0);
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        sum += won[i];
+    }
+    assert_int_equal(sum, ROUNDS);
+    assert_false(hak_live_set(block));
+    hak_free(block);
+}
+
+static void test_live_bits(void **state)
+{
+    (void)state;
+    if (!MITIGATE_STATE)
+        skip();
+    char *blocks[300];
+    for (unsigned i = 0; i < 300; i++) {
+        blocks[i] = hak_malloc(1 + i * 7);
+        assert_true(hak_live_is_set(blocks[i]));
+        assert_false(hak_live_is_set(blocks[i] + MALLOC_ALIGN) && i > 2);
+    }
+    for (unsigned i = 0; i < 300; i++) {
+        hak_free(blocks[i]);
+        assert_false(hak_live_is_set(blocks[i]));
+    }
+}
+
+// Writes what is there already; the compiler does not know.
+static void write_first_byte(const void *argument)
+{
+    char *p = (char *)(uintptr_t)argument;
+    char byte = *p;
+    __asm__ volatile("" : "+r"(byte));
+    *p = byte;
+}
+
+static void expect_sealed(const void *p)
+{
+    struct capture capture;
+    run_in_child(&capture, write_first_byte, p);
+    bool stopped = WIFSIGNALED(capture.status) && WTERMSIG(capture.status) == SIGSEGV;
+    assert_int_equal(stopped, MITIGATE_SEAL);
+}
+
+static void test_seal(void **state)
+{
+    (void)state;
+    if (MITIGATE_SEAL && sysconf(_SC_PAGESIZE) > (long)SEAL_BYTES)
+        skip();
+    expect_sealed(&hak_options);
+    expect_sealed(&hak_arena);
+    if (MITIGATE_STATE)
+        expect_sealed(&hak_live);
+}
+
+static int start(void **state)
+{
+    (void)state;
+    hak_free(hak_malloc(1));
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_one_free_wins),
+        cmocka_unit_test(test_live_bits),
+        cmocka_unit_test(test_seal),
+    };
+    return cmocka_run_group_tests(tests, start, NULL);
+}

@@ -1,0 +1,106 @@
+// test_held.c: freed runs are held in order, within their bounds, and are accessible and zero again
+// when they go back to the pool.
+#define _GNU_SOURCE 1
+#include "support.h"
+
+#include "held.h"
+#include "large.h"
+#include "pool.h"
+
+static struct held held;
+
+static int start(void **state)
+{
+    (void)state;
+    hak_classes_start((size_t)128 << 10);
+    if (!hak_arena_start(64 * SUPERSLAB_SIZE))
+        return -1;
+    hak_superslabs_start();
+    hak_pool_start();
+    return 0;
+}
+
+// A large block that was written to and freed.
+static struct slab *freed(unsigned units)
+{
+    struct run r;
+    assert_true(hak_pool_acquire(units, units, 1, POOL_EXHAUSTIVE, &r) != POOL_NONE);
+    struct slab *s = hak_slab_at(r.unit);
+    hak_slab_begin_block(s, SLAB_LARGE, units, units * UNIT_SIZE);
+    memset(hak_slab_base(s), 1, units * UNIT_SIZE);
+    return s;
+}
+
+static bool is_held(const struct slab *s)
+{
+    return hak_tag_of(hak_slab_base(s)) == TAG_LARGE;
+}
+
+static void test_order_and_bounds(void **state)
+{
+    (void)state;
+    enum { BLOCKS = 100 };
+    struct slab *s[BLOCKS];
+    size_t units_max = (hak_arena.bytes >> UNIT_SHIFT) / HELD_ARENA_SHARE;
+    unsigned released = 0;
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        s[i] = freed(1 + i % 7);
+        assert_true(hak_held_add(&held, s[i], 0));
+        assert_true(held.units <= units_max);
+        assert_in_range(held.added - held.taken, 1, HELD_BLOCKS_MAX);
+        for (; released < held.taken; released++)
+            assert_true(i > released); // never the latest
+        if (i == 0)
+            assert_true(is_held(s[0]));
+    }
+    assert_true(released > 0);
+    hak_held_release(&held, 0);
+    assert_int_equal(held.units, 0);
+    assert_int_equal(held.added, held.taken);
+    assert_false(is_held(s[BLOCKS - 1]));
+    for (unsigned i = 0; i < BLOCKS; i++)
+        for (size_t b = 0; b < UNIT_SIZE; b += 512)
+            assert_int_equal(hak_slab_base(s[i])[b], 0);
+}
+
+static void read_block(const void *s)
+{
+    __asm__ volatile("" : : "r"(*hak_slab_base(s)));
+}
+
+static void test_inaccessible(void **state)
+{
+    (void)state;
+    struct capture capture;
+    struct slab *s = freed(3);
+    assert_true(hak_held_add(&held, s, 0));
+    run_in_child(&capture, read_block, s);
+    assert_true(WIFSIGNALED(capture.status) && WTERMSIG(capture.status) == SIGSEGV);
+    hak_held_release(&held, 0);
+    run_in_child(&capture, read_block, s);
+    assert_false(WIFSIGNALED(capture.status));
+}
+
+static void test_too_long(void **state)
+{
+    (void)state;
+    struct run r;
+    size_t units_max = (hak_arena.bytes >> UNIT_SHIFT) / HELD_ARENA_SHARE;
+    assert_true(hak_pool_acquire_huge(units_max + 1, 1, false, &r) != POOL_NONE);
+    struct slab *s = hak_slab_at(r.unit);
+    hak_slab_begin_block(s, SLAB_HUGE, r.units, r.units * UNIT_SIZE);
+    assert_false(hak_held_add(&held, s, 0));
+    hak_slab_base(s)[0] = 1; // still accessible
+    hak_slab_end(s);
+    hak_pool_release_huge(r.unit, r.units, true, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_order_and_bounds),
+        cmocka_unit_test(test_inaccessible),
+        cmocka_unit_test(test_too_long),
+    };
+    return cmocka_run_group_tests(tests, start, NULL);
+}
