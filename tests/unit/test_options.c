@@ -22,7 +22,7 @@ static unsigned parse(struct capture *capture, const char *text)
 
 static void expect_defaults(void)
 {
-    struct options defaults;
+    static struct options defaults; // its padding is zero, as that of `parsed`
     hak_options_defaults(&defaults);
     assert_memory_equal(&parsed, &defaults, sizeof defaults);
 }
