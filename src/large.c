@@ -29,8 +29,10 @@ static struct {
 
 void hak_large_start(void)
 {
-    init_cell(&guards.count, 0);
-    init_cell(&guards.refused, 0);
+    if (MITIGATE_GUARDS) {
+        init_cell(&guards.count, 0);
+        init_cell(&guards.refused, 0);
+    }
     init_cell(&guests.large, 0);
     init_cell(&guests.huge, 0);
     init_cell(&guests.bytes, 0);
