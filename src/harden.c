@@ -32,7 +32,7 @@ static void seal(void *p, size_t bytes)
 
 void hak_harden_seal(void)
 {
-    if (os_page_size() > SEAL_BYTES)
+    if (!MITIGATE_SEAL || os_page_size() > SEAL_BYTES)
         return;
     seal(&hak_options, sizeof hak_options);
     seal(&hak_arena, sizeof hak_arena);

@@ -115,12 +115,13 @@ uint32_t hak_slab_take_touched(struct slab *s, void **out, uint32_t want)
     return count;
 }
 
-// Index of the n-th set bit of x, counted from 0; x has more than n.
-static unsigned nth_bit(uint64_t x, uint32_t n)
+// A set bit of x, which has one: the first from a random place on, so the bits behind a gap are
+// taken more often.
+static unsigned random_bit(uint64_t x, struct random *random)
 {
-    for (; n != 0; n--)
-        x &= x - 1;
-    return lowest_bit(x);
+    unsigned from = hak_random_below(random, 64);
+    uint64_t rotated = x >> from | x << (-from & 63);
+    return (from + lowest_bit(rotated)) & 63;
 }
 
 uint32_t hak_slab_take_random(struct slab *s, void **out, uint32_t want, uint64_t among,
@@ -134,13 +135,12 @@ uint32_t hak_slab_take_random(struct slab *s, void **out, uint32_t want, uint64_
     for (unsigned i = 0; i < words && count < want; i++, w = w + 1 == words ? 0 : w + 1) {
         uint64_t bits = own_load(&s->free[w]) & among;
         uint64_t taken = 0;
-        for (uint32_t left = (uint32_t)__builtin_popcountll(bits); left != 0 && count < want;
-             left--) {
-            unsigned bit = nth_bit(bits, hak_random_below(random, left));
+        for (; bits != 0 && count < want; count++) {
+            unsigned bit = random_bit(bits, random);
             uint32_t index = w * 64 + bit;
             bits &= ~((uint64_t)1 << bit);
             taken |= (uint64_t)1 << bit;
-            out[count++] = base + index * block_bytes;
+            out[count] = base + index * block_bytes;
             end = index + 1 > end ? index + 1 : end;
         }
         own_store(&s->free[w], own_load(&s->free[w]) & ~taken);
