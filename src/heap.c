@@ -216,7 +216,7 @@ static void *refill_tracked(struct heap *h, unsigned class_index, enum pool_effo
         return NULL;
     struct magazine *m = &h->magazines[class_index];
     void **slots = hak_magazine_slots(m);
-    struct random *random = MITIGATE_RANDOM ? &hak_heap_extra(h)->random : NULL;
+    struct random_source *random = MITIGATE_RANDOM ? &hak_heap_extra(h)->random : NULL;
     uint32_t want = (own_load(&m->capacity) + 1) / 2;
     uint32_t count = MITIGATE_RANDOM
                          ? hak_slab_take_random(s, slots + 1, want, own_load(&s->touched), random)

@@ -65,7 +65,7 @@ _Static_assert(sizeof(struct magazine) * TAG_COUNT <= UINT16_MAX, "an offset fit
 
 // What the hardened flavour keeps with a real heap, behind it in the same piece of memory.
 struct heap_extra {
-    struct random random;
+    struct random_source random;
     struct quarantine quarantine;
     struct held held;
 };

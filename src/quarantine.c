@@ -39,7 +39,7 @@ static void *dequeue(struct quarantine *q)
     return p;
 }
 
-void hak_quarantine_add(struct quarantine *q, struct random *random, void *p, size_t bytes)
+void hak_quarantine_add(struct quarantine *q, struct random_source *random, void *p, size_t bytes)
 {
     uint32_t at = hak_random_below(random, QUARANTINE_SHUFFLED);
     struct own_ptr *place = &q->shuffled[at];

@@ -20,7 +20,7 @@ struct quarantine {
 };
 
 // The freed block waits from now on. Then the caller takes what hak_quarantine_due gives, to NULL.
-void hak_quarantine_add(struct quarantine *q, struct random *random, void *p, size_t bytes);
+void hak_quarantine_add(struct quarantine *q, struct random_source *random, void *p, size_t bytes);
 
 // A block that need not wait any longer, because there are too many or too many bytes.
 void *hak_quarantine_due(struct quarantine *q);

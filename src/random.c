@@ -15,7 +15,7 @@
 
 static struct atomic_u32 forks;
 
-static void seed(struct random *r, uint32_t generation)
+static void seed(struct random_source *r, uint32_t generation)
 {
     if (!hak_os_entropy(r->key, sizeof r->key))
         hak_fault(FAULT_NO_ENTROPY, r, TAG_NONE);
@@ -24,7 +24,7 @@ static void seed(struct random *r, uint32_t generation)
     r->generation = generation;
 }
 
-uint32_t hak_random_word(struct random *r)
+uint32_t hak_random_word(struct random_source *r)
 {
     static const uint32_t nonce[CHACHA_NONCE_WORDS];
     uint32_t generation = 1 + load_relaxed(RANDOM_GENERATION, &forks);

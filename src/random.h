@@ -10,7 +10,7 @@
 
 enum { RANDOM_BLOCKS_MAX = 1 << 20 };
 
-struct random {
+struct random_source {
     uint32_t key[CHACHA_KEY_WORDS];
     uint32_t words[CHACHA_BLOCK_WORDS - CHACHA_KEY_WORDS]; // of the last block, not yet used
     uint32_t left;                                         // how many of them
@@ -18,10 +18,10 @@ struct random {
     uint32_t generation;                                   // of the process when it was seeded
 };
 
-uint32_t hak_random_word(struct random *r);
+uint32_t hak_random_word(struct random_source *r);
 
 // A number below n; n is not 0 and at most 2^16. Its bias is below 2^-16.
-static inline uint32_t hak_random_below(struct random *r, uint32_t n)
+static inline uint32_t hak_random_below(struct random_source *r, uint32_t n)
 {
     return (uint32_t)((uint64_t)hak_random_word(r) * n >> 32);
 }

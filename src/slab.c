@@ -117,7 +117,7 @@ uint32_t hak_slab_take_touched(struct slab *s, void **out, uint32_t want)
 
 // A set bit of x, which has one: the first from a random place on, so the bits behind a gap are
 // taken more often.
-static unsigned random_bit(uint64_t x, struct random *random)
+static unsigned random_bit(uint64_t x, struct random_source *random)
 {
     unsigned from = hak_random_below(random, 64);
     uint64_t rotated = x >> from | x << (-from & 63);
@@ -125,7 +125,7 @@ static unsigned random_bit(uint64_t x, struct random *random)
 }
 
 uint32_t hak_slab_take_random(struct slab *s, void **out, uint32_t want, uint64_t among,
-                              struct random *random)
+                              struct random_source *random)
 {
     size_t block_bytes = hak_class_bytes(own_load(&s->class_index));
     char *base = hak_slab_base(s);
@@ -162,7 +162,7 @@ void *hak_slab_take_untouched(struct slab *s)
     return hak_slab_base(s) + index * hak_class_bytes(own_load(&s->class_index));
 }
 
-void *hak_slab_take_untouched_random(struct slab *s, struct random *random)
+void *hak_slab_take_untouched_random(struct slab *s, struct random_source *random)
 {
     void *p;
     if (hak_slab_take_random(s, &p, 1, ~own_load(&s->touched), random) == 0)

@@ -103,12 +103,12 @@ void hak_slab_begin_block(struct slab *s, enum slab_state state, uint32_t units,
 uint32_t hak_slab_take(struct slab *s, void **out, uint32_t want);
 
 // As hak_slab_take, but random ones, of those with a bit in `among` (of each word of 64 blocks).
-struct random;
+struct random_source;
 uint32_t hak_slab_take_random(struct slab *s, void **out, uint32_t want, uint64_t among,
-                              struct random *random);
+                              struct random_source *random);
 
 // As hak_slab_take_untouched, but a random one.
-void *hak_slab_take_untouched_random(struct slab *s, struct random *random);
+void *hak_slab_take_untouched_random(struct slab *s, struct random_source *random);
 
 // For classes from ZERO_TRACKED_MIN: takes only blocks that were used before, ...
 uint32_t hak_slab_take_touched(struct slab *s, void **out, uint32_t want);

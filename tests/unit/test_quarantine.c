@@ -8,7 +8,7 @@
 #include "superslab.h"
 
 static struct quarantine quarantine;
-static struct random generator;
+static struct random_source generator;
 static unsigned char seen[SLAB_BLOCKS_MAX];
 
 static int start(void **state)

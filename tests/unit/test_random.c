@@ -19,7 +19,7 @@ bool __wrap_hak_os_entropy(void *out, size_t bytes)
 static void test_generators_differ(void **state)
 {
     (void)state;
-    struct random a = { 0 }, b = { 0 };
+    struct random_source a = { 0 }, b = { 0 };
     unsigned equal = 0;
     for (unsigned i = 0; i < 1000; i++)
         equal += hak_random_word(&a) == hak_random_word(&b);
@@ -31,7 +31,7 @@ static void test_even(void **state)
 {
     (void)state;
     enum { CELLS = 16, EACH = 4000 };
-    struct random r = { 0 };
+    struct random_source r = { 0 };
     unsigned count[CELLS] = { 0 };
     for (unsigned i = 0; i < CELLS * EACH; i++) {
         uint32_t at = hak_random_below(&r, CELLS);
@@ -47,7 +47,7 @@ static void test_even(void **state)
 static void test_fork(void **state)
 {
     (void)state;
-    struct random r = { 0 };
+    struct random_source r = { 0 };
     uint32_t parent[8], child[8];
     int pipes[2];
     (void)hak_random_word(&r);
@@ -72,7 +72,7 @@ static void test_fork(void **state)
 static void use_without_entropy(const void *argument)
 {
     (void)argument;
-    struct random r = { 0 };
+    struct random_source r = { 0 };
     entropy_fails = true;
     (void)hak_random_word(&r);
 }
