@@ -21,8 +21,8 @@ void AnnotateIgnoreWritesEnd(const char *file, int line);
 #define races_release(token) __tsan_release(token)
 #define races_acquire(token) __tsan_acquire(token)
 #define races_write(p, bytes) __tsan_write_range(p, bytes)
-// What the harness does between these is not the thread's: looks at src/'s data by src/'s functions,
-// calls of memmove on the virtual system's own tables.
+// What the harness does between these is not the thread's: looks at src/'s data by src/'s
+// functions, calls of memmove on the virtual system's own tables.
 #define races_ignore_begin() \
     (AnnotateIgnoreReadsBegin(__FILE__, __LINE__), AnnotateIgnoreWritesBegin(__FILE__, __LINE__))
 #define races_ignore_end() \
