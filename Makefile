@@ -56,12 +56,15 @@ help: ## list the targets (this is what `make` alone does)
 
 # ---- flavours ----
 
-FLAVOURS := release hardened audit asan tsan msan valgrind coverage fuzz
+FLAVOURS := release hardened audit asan asan-user tsan msan valgrind coverage fuzz
 SANITIZE_ADDRESS := -fsanitize=address,undefined -fno-sanitize-recover=all
 CFLAGS_release := -O2 $(if $(LTO),-flto=auto -ffat-lto-objects)
 CFLAGS_hardened := -O2
 CFLAGS_audit := -O2
 CFLAGS_asan := -O1 -fno-omit-frame-pointer $(SANITIZE_ADDRESS)
+# Not instrumented, for programs that are: their mistakes are found, not ours.
+CFLAGS_asan-user := -O1 -fno-omit-frame-pointer -DHAK_HEAP_REPORTS=1
+CHECKED_asan-user := 0
 CFLAGS_tsan := -O1 -fno-omit-frame-pointer -fsanitize=thread
 CFLAGS_msan := -O1 -fno-omit-frame-pointer -fsanitize=memory -fsanitize-memory-track-origins
 CFLAGS_valgrind := -O1 -gdwarf-4 -fno-omit-frame-pointer -DHAK_VALGRIND=1
@@ -93,7 +96,9 @@ SO_LDFLAGS := -shared -Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack -Wl,-z,nodelete
 
 # ---- instances ----
 
-SOURCES := $(sort $(wildcard src/*.c src/seam/*.c src/*.cc))
+ASAN_USER := src/seam/reports.c src/override_asan.c
+SOURCES := $(sort $(filter-out $(ASAN_USER),$(wildcard src/*.c src/seam/*.c src/*.cc)))
+SOURCES_asan-user := $(filter-out src/override%,$(SOURCES)) $(ASAN_USER)
 STANDARD_NAMES := $(wildcard src/override*)
 
 # Exceptions pass through the operators.
@@ -165,7 +170,7 @@ $(4)/$(5).a: $(call hak_objects,$(4),$(call hak_sources,$(1)))
 
 $(4)/$(5).so.$(VERSION): $(call hak_objects,$(4),$(call hak_sources,$(1))) src/libhakmem.map
 	$(call hak_say,link)$(2) $(CFLAGS_$(1)) -g $(SO_LDFLAGS) \
-	    $(if $(findstring -fsanitize,$(CFLAGS_$(1))),,-Wl,-z,defs) \
+	    $(if $(filter -fsanitize% -DHAK_HEAP_REPORTS%,$(CFLAGS_$(1))),,-Wl,-z,defs) \
 	    -Wl,-soname,$(5).so.$(SONAME_MAJOR) -o $$@ $$(filter %.o,$$^) -pthread
 	@ln -sf $$(@F) $(4)/$(5).so.$(SONAME_MAJOR)
 
@@ -315,8 +320,9 @@ setup: ## install the packages that are missing (says what it does)
 
 # ---- everything above, made into rules ----
 
--include tests/rules.mk fuzz/rules.mk fuzz/sched/rules.mk bench/rules.mk stress/rules.mk
--include trace/rules.mk fuzz/minimize.mk
+-include tests/rules.mk tests/wrong/rules.mk fuzz/rules.mk fuzz/sched/rules.mk bench/rules.mk
+-include stress/rules.mk
+-include trace/rules.mk fuzz/minimize.mk tests/mutants/rules.mk
 
 $(call hak_use,$(FLAVOUR),$(CC),$(GEOMETRY))
 $(call hak_use,audit,$(CC),$(GEOMETRY))

@@ -191,9 +191,10 @@ bool emit_calls(const struct ops *program, const char *why, FILE *out)
         return false;
     fprintf(out,
             "// Made by minimize from an input of %s, which failed with:\n//   %s\n"
-            "// cc -std=gnu11 -Isrc THIS.c BUILD/audit-gcc/libhakmem-prefixed.a -pthread\n"
+            "// cc -std=gnu11 -Isrc THIS.c BUILD/audit-gcc%s/libhakmem-prefixed.a -pthread\n"
             "#define SLOTS %" PRIu32 "\n",
-            target_name, why, program->slots + (program->slots == 0));
+            target_name, why, GEOMETRY_SMALL ? "-small" : "",
+            program->slots + (program->slots == 0));
     for (size_t i = 0; i < sizeof helpers / sizeof *helpers; i++)
         fprintf(out, "%s\n", helpers[i]);
     fprintf(out, "int main(void)\n{\n");

@@ -103,6 +103,10 @@ static void link_first(struct heap *h, unsigned class_index, struct slab *s)
 
 static void unlink_slab(struct heap *h, unsigned class_index, struct slab *s)
 {
+    // A link that its neighbour does not return was damaged: following it would spread that.
+    if (unlikely((s->prev != NULL ? s->prev->next : h->first[class_index]) != s ||
+                 (s->next != NULL ? s->next->prev : h->last[class_index]) != s))
+        hak_fault(FAULT_CORRUPT_RECORD, hak_slab_base(s), class_index);
     if (s->prev != NULL)
         s->prev->next = s->next;
     else
@@ -462,6 +466,12 @@ bool hak_heap_ok(const struct heap *h)
                 return false;
         if (h->last[c] != previous)
             return false;
+        const struct slab *kept = h->kept[c];
+        if (kept != NULL && (kept->place != PLACE_PARTIAL || own_load(&kept->class_index) != c))
+            return false;
     }
+    for (size_t i = 0; i <= TABLE_SIZE_MAX / 16; i++)
+        if (h->class_offset[i] != hak_class_of(i * 16) * sizeof(struct magazine))
+            return false;
     return true;
 }

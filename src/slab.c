@@ -19,11 +19,22 @@
 
 _Static_assert(ZERO_TRACKED_MIN * 64 >= UNIT_SIZE, "tracked slabs have at most 64 blocks");
 
+// The units were claimed out of a mask. One that still belongs to a run means that the mask, the
+// tag or the record was damaged: nothing good can come of using it.
+static void expect_unused(uint32_t unit, uint32_t units)
+{
+    for (uint32_t i = unit; i < unit + units; i++)
+        if (unlikely(hak_tag_of(hak_unit_base(i)) != TAG_NONE ||
+                     own_load(&hak_slab_at(i)->state) != SLAB_NONE))
+            hak_fault(FAULT_CORRUPT_RECORD, hak_unit_base(i), hak_tag_of(hak_unit_base(i)));
+}
+
 void hak_slab_begin(struct slab *s, unsigned class_index, uint32_t units, bool zero)
 {
     const struct size_class *c = &hak_classes[class_index];
     uint32_t blocks = (uint32_t)(units * UNIT_SIZE / c->block_bytes);
     uint32_t unit = hak_slab_unit(s);
+    expect_unused(unit, units);
     own_store(&s->class_index, class_index);
     own_store(&s->units, units);
     own_store(&s->blocks, blocks);
@@ -45,6 +56,7 @@ void hak_slab_begin(struct slab *s, unsigned class_index, uint32_t units, bool z
 void hak_slab_begin_block(struct slab *s, enum slab_state state, uint32_t units, size_t bytes)
 {
     uint32_t unit = hak_slab_unit(s);
+    expect_unused(unit, state == SLAB_LARGE ? units : 1); // a huge block reads one record only
     own_store(&s->class_index, state == SLAB_LARGE ? TAG_LARGE : TAG_HUGE);
     own_store(&s->units, units);
     own_store(&s->blocks, 1);

@@ -63,7 +63,8 @@ $(4)/libsched.a: $(patsubst %.c,$(4)/%.o,$(SCHED_SOURCES))
 $(4)/tests/model/%: $(4)/tests/model/%.o $(4)/libsched.a
 	$(call hak_say,link)$(call hak_link,$(1),$(2),$(3)) -o $$@ \
 	    $$(filter %.o,$$^) $$(filter %.a,$$^)
-$(4)/tests/model/protocol: $(4)/tests/model/scenarios.o $(4)/allocator.o
+$(4)/tests/model/protocol: $(4)/tests/model/scenarios.o $(4)/tests/model/scenarios_whole.o \
+    $(4)/allocator.o
 endef
 
 # ---- targets on logical threads ----

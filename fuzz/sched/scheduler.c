@@ -253,7 +253,9 @@ void core_point(const struct sched_site *at, uintptr_t address)
     core.local_step[t]++;
     if (core.program->observe != NULL) {
         core.quiet++;
+        races_ignore_begin();
         core.program->observe(core.program->arg, core.step);
+        races_ignore_end();
         core.quiet--;
     }
     if (core.local_step[t] >= core.freeze_step[t] && core.threads[t].locks_held == 0)

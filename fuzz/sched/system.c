@@ -24,6 +24,8 @@
 #include <seam/os.h>
 #include <seam/sanitizer.h>
 
+#include "races.h"
+
 #if defined(HAK_ASAN)
 #define POISON(p, n) __asan_poison_memory_region(p, n)
 #define UNPOISON(p, n) __asan_unpoison_memory_region(p, n)
@@ -92,7 +94,9 @@ static void open_pages(size_t first, size_t count)
             perror("sched: mprotect");
             exit(2);
         }
+        races_ignore_begin();
         memset(sys.accessible + i, 1, run - i);
+        races_ignore_end();
         i = run > i ? run : i + 1;
     }
 }
@@ -113,7 +117,9 @@ static void uncommit(size_t first, size_t count)
         if (end > i) {
             zero_pages(i, end - i);
             POISON(sys.base + i * SYSTEM_PAGE, (end - i) * SYSTEM_PAGE);
+            races_ignore_begin();
             memset(sys.committed + i, 0, end - i);
+            races_ignore_end();
             sys.committed_pages -= end - i;
         }
         i = end > i ? end : i + 1;
@@ -174,7 +180,9 @@ static struct range *insert_range(uint32_t at, size_t first, size_t pages, bool 
 {
     if (sys.range_count == RANGES_MAX)
         sched_fail("harness", "more than %u reservations", RANGES_MAX);
+    races_ignore_begin();
     memmove(&sys.ranges[at + 1], &sys.ranges[at], (sys.range_count++ - at) * sizeof(struct range));
+    races_ignore_end();
     sys.ranges[at] = (struct range){ first, pages, reserved };
     return &sys.ranges[at];
 }
@@ -279,7 +287,9 @@ static void release(struct range *r)
             continue;
         }
         a->pages += b->pages;
+        races_ignore_begin();
         memmove(b, b + 1, (--sys.range_count - i - 1) * sizeof *b);
+        races_ignore_end();
     }
 }
 
@@ -389,7 +399,9 @@ void hak_os_write_error(const char *text, size_t bytes)
     size_t room = sizeof sys.messages - 1 - sys.message_bytes;
     if (bytes > room)
         bytes = room;
+    races_ignore_begin();
     memcpy(sys.messages + sys.message_bytes, text, bytes);
+    races_ignore_end();
     sys.message_bytes += bytes;
     sys.messages[sys.message_bytes] = 0;
 }

@@ -12,6 +12,8 @@
 //   sanitize_defined(p, n)             the n bytes are zero and initialised
 //   sanitize_moved(to, from, bytes)    the kernel moved pages; `from` reads as zero or is gone
 //   sanitize_open(p, n) / sanitize_close(p, n)  the allocator itself reads or writes a free block
+//   sanitize_foreign(p)                p was freed and is not ours
+//   sanitize_fault(p)                  a mistake with p was found; the process ends after this
 //
 // SANITIZER_ARENA_MAX: the largest arena that the tool's shadow memory allows, in bytes.
 #ifndef HAK_SANITIZER_H
@@ -37,7 +39,22 @@
 #define HAK_TSAN 1
 #endif
 
-#if defined(HAK_ASAN)
+#if defined(HAK_HEAP_REPORTS)
+#include "reports.h"
+#define SANITIZER_ARENA_MAX ((size_t)16 << 30)
+#define sanitize_take(p, n, block_bytes) hak_reports_took(p, n, block_bytes)
+#define sanitize_take_more(p, n, block_bytes) hak_reports_took(p, n, block_bytes)
+#define sanitize_give(p, block_bytes) hak_reports_gave(p, block_bytes)
+#define sanitize_gone(p, bytes) hak_reports_gone(p, bytes)
+#define sanitize_own(p, bytes) hak_reports_own(p, bytes)
+#define sanitize_disown(p, bytes) hak_reports_open(p, bytes)
+#define sanitize_defined(p, n) ((void)(p), (void)(n))
+#define sanitize_moved(to, from, bytes) ((void)(to), (void)(from), (void)(bytes))
+#define sanitize_open(p, n) hak_reports_open(p, n)
+#define sanitize_close(p, n) hak_reports_own(p, n)
+#define sanitize_foreign(p) ((void)(p))
+#define sanitize_fault(p) hak_reports_fault(p)
+#elif defined(HAK_ASAN)
 #include <sanitizer/asan_interface.h>
 #define SANITIZER_ARENA_MAX ((size_t)16 << 30)
 #define sanitize_take(p, n, block_bytes) \
@@ -51,6 +68,8 @@
 #define sanitize_moved(to, from, bytes) ((void)(to), (void)(from), (void)(bytes))
 #define sanitize_open(p, n) __asan_unpoison_memory_region(p, n)
 #define sanitize_close(p, n) __asan_poison_memory_region(p, n)
+#define sanitize_foreign(p) ((void)(p))
+#define sanitize_fault(p) ((void)(p))
 #elif defined(HAK_MSAN)
 #include <sanitizer/msan_interface.h>
 #define SANITIZER_ARENA_MAX ((size_t)16 << 30)
@@ -65,20 +84,30 @@
     (__msan_copy_shadow(to, from, bytes), __msan_unpoison(from, bytes))
 #define sanitize_open(p, n) __msan_unpoison(p, n)
 #define sanitize_close(p, n) __msan_poison(p, n)
+#define sanitize_foreign(p) ((void)(p))
+#define sanitize_fault(p) ((void)(p))
 #elif defined(HAK_VALGRIND)
 #include <valgrind/memcheck.h>
 #define SANITIZER_ARENA_MAX ((size_t)8 << 30)
-#define sanitize_take(p, n, block_bytes)       \
-    do {                                       \
-        (void)(block_bytes);                   \
-        VALGRIND_MALLOCLIKE_BLOCK(p, n, 0, 0); \
+// The kernel's memory behind the user's bytes is out of bounds too.
+#define sanitize_take(p, n, block_bytes)                  \
+    do {                                                  \
+        (void)VALGRIND_MAKE_MEM_NOACCESS(p, block_bytes); \
+        VALGRIND_MALLOCLIKE_BLOCK(p, n, 0, 0);            \
     } while (0)
-// Valgrind knows a block by its address: an end and a new begin, its contents defined.
-#define sanitize_take_more(p, n, block_bytes)  \
-    do {                                       \
-        (void)(block_bytes);                   \
-        VALGRIND_FREELIKE_BLOCK(p, 0);         \
-        VALGRIND_MALLOCLIKE_BLOCK(p, n, 0, 1); \
+// Valgrind knows a block by its address: an end and a new begin. What was accessible becomes
+// defined, which forgets that some of it may not be; what is added is not.
+#define sanitize_take_more(p, n, block_bytes)                                              \
+    do {                                                                                   \
+        VALGRIND_DISABLE_ERROR_REPORTING;                                                  \
+        uintptr_t end_ = (uintptr_t)VALGRIND_CHECK_MEM_IS_ADDRESSABLE(p, block_bytes);     \
+        VALGRIND_ENABLE_ERROR_REPORTING;                                                   \
+        size_t had_ = end_ == 0 ? (size_t)(block_bytes) : (size_t)(end_ - (uintptr_t)(p)); \
+        VALGRIND_FREELIKE_BLOCK(p, 0);                                                     \
+        (void)VALGRIND_MAKE_MEM_NOACCESS(p, block_bytes);                                  \
+        VALGRIND_MALLOCLIKE_BLOCK(p, n, 0, 1);                                             \
+        if (had_ < (n))                                                                    \
+            (void)VALGRIND_MAKE_MEM_UNDEFINED((char *)(p) + had_, (n)-had_);               \
     } while (0)
 #define sanitize_give(p, block_bytes)  \
     do {                               \
@@ -92,6 +121,9 @@
 #define sanitize_moved(to, from, bytes) ((void)(to), (void)(from), (void)(bytes))
 #define sanitize_open(p, n) VALGRIND_MAKE_MEM_DEFINED(p, n)
 #define sanitize_close(p, n) VALGRIND_MAKE_MEM_NOACCESS(p, n)
+// Memcheck says what it knows about a pointer that is no block of its.
+#define sanitize_foreign(p) VALGRIND_FREELIKE_BLOCK(p, 0)
+#define sanitize_fault(p) VALGRIND_FREELIKE_BLOCK(p, 0)
 #else
 #if defined(HAK_TSAN)
 #define SANITIZER_ARENA_MAX ((size_t)16 << 30)
@@ -108,6 +140,8 @@
 #define sanitize_moved(to, from, bytes) ((void)(to), (void)(from), (void)(bytes))
 #define sanitize_open(p, n) ((void)(p), (void)(n))
 #define sanitize_close(p, n) ((void)(p), (void)(n))
+#define sanitize_foreign(p) ((void)(p))
+#define sanitize_fault(p) ((void)(p))
 #endif
 
 #endif

@@ -1,4 +1,4 @@
-// scenarios.h: the scenarios of protocol.c.
+// scenarios.h: what protocol.c runs.
 #ifndef MODEL_SCENARIOS_H
 #define MODEL_SCENARIOS_H
 
@@ -14,7 +14,8 @@ struct scenario {
     const char *(*check)(void *);
 };
 
-extern const struct scenario scenarios[];
-extern const unsigned scenario_count;
+// Each list ends with a scenario without a name.
+extern const struct scenario protocol_scenarios[]; // single modules
+extern const struct scenario whole_scenarios[];    // the public functions
 
 #endif

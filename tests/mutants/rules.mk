@@ -1,0 +1,5 @@
+# tests/mutants/rules.mk: bugs put back by hand; included by the top Makefile.
+
+.PHONY: mutants
+mutants: ## put known bugs back, one by one: each must be found (MUTANT= PART=K/N ALL=1)
+	+scripts/mutants
