@@ -127,13 +127,13 @@ uint32_t hak_slab_take_touched(struct slab *s, void **out, uint32_t want)
     return count;
 }
 
-// A set bit of x, which has one: the first from a random place on, so the bits behind a gap are
-// taken more often.
+// A set bit of x, which has one: the first from a random place among them on, so those behind a gap
+// are taken more often.
 static unsigned random_bit(uint64_t x, struct random_source *random)
 {
-    unsigned from = hak_random_below(random, 64);
-    uint64_t rotated = x >> from | x << (-from & 63);
-    return (from + lowest_bit(rotated)) & 63;
+    unsigned lowest = lowest_bit(x);
+    unsigned from = lowest + hak_random_below(random, highest_bit(x) - lowest + 1);
+    return from + lowest_bit(x >> from);
 }
 
 uint32_t hak_slab_take_random(struct slab *s, void **out, uint32_t want, uint64_t among,

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "random.h"
 #include "slab.h"
 #include "superslab.h"
 
@@ -288,12 +289,42 @@ static void test_large_block(void **state)
     assert_int_equal(hak_tag_of(hak_unit_base(31)), TAG_NONE);
 }
 
+// Each free block is taken once, the others never; of `among` only.
+static void test_take_random(void **state)
+{
+    (void)state;
+    static struct random_source random;
+    void *out[SLAB_BLOCKS_MAX];
+    for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
+        struct slab *s = begin(0, c, hak_classes[c].units, false);
+        uint32_t ascending = 0, left = blocks_of(s), rounds = 0;
+        while (left != 0) {
+            uint64_t among = rounds++ % 3 == 1 ? 0x5555555555555555 : UINT64_MAX;
+            uint32_t count = hak_slab_take_random(s, out, 1 + left / 2, among, &random);
+            for (uint32_t i = 0; i < count; i++) {
+                uint32_t index = hak_slab_index(s, out[i]);
+                assert_true(index != UINT32_MAX && model[index] == IN_SLAB);
+                assert_true((among >> index % 64 & 1) != 0);
+                model[index] = OUT;
+                ascending += i > 0 && (char *)out[i] > (char *)out[i - 1];
+            }
+            compare(s);
+            left -= count;
+        }
+        assert_int_equal(hak_slab_take_random(s, out, 1, UINT64_MAX, &random), 0);
+        if (blocks_of(s) >= 128)
+            assert_true(ascending < blocks_of(s) * 3 / 4 && ascending > blocks_of(s) / 4);
+        hak_slab_end(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_begin_end),  cmocka_unit_test(test_model),
-        cmocka_unit_test(test_all_blocks), cmocka_unit_test(test_index),
-        cmocka_unit_test(test_ok_sees),    cmocka_unit_test(test_large_block),
+        cmocka_unit_test(test_begin_end),   cmocka_unit_test(test_model),
+        cmocka_unit_test(test_all_blocks),  cmocka_unit_test(test_index),
+        cmocka_unit_test(test_ok_sees),     cmocka_unit_test(test_large_block),
+        cmocka_unit_test(test_take_random),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }
