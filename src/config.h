@@ -81,9 +81,8 @@ _Static_assert(is_power_of_two_constant(MAGAZINE_BLOCKS_MAX + 1), "with the sent
 
 // ---- heaps, purging, sweeping ----
 #define HEAPS_MAX SMALL_OR(256u, 65536u)
-#define SWEEP_HEAPS_MAX SMALL_OR(2u, 8u)     // idle heaps looked at by one sweep
-#define POOL_PROBES_MAX SMALL_OR(4u, 64u)    // SuperSlabs looked at before a new one is begun
-#define PURGE_UNITS_MAX SMALL_OR(64u, 4096u) // units given back by one purge
+#define SWEEP_HEAPS_MAX SMALL_OR(2u, 8u)  // idle heaps looked at by one sweep
+#define POOL_PROBES_MAX SMALL_OR(4u, 64u) // SuperSlabs looked at before a new one is begun
 
 // PTRDIFF_MAX: larger requests fail with ENOMEM, as ISO C's pointer subtraction needs.
 #define REQUEST_MAX ((size_t)PTRDIFF_MAX)
