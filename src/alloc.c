@@ -44,7 +44,7 @@ static void leave(struct heap *h)
     if (unlikely(hak_pool_tick(h->now_ms, hak_options.purge_delay_ms))) {
         hak_heap_release_kept(h);
         hak_heaps_sweep(h, TAG_NONE, SWEEP_HEAPS_MAX);
-        hak_pool_purge(h->now_ms, hak_options.purge_delay_ms, PURGE_UNITS_MAX);
+        hak_pool_purge(h->now_ms, hak_options.purge_delay_ms, SIZE_MAX);
     }
     hak_leave(h);
 }

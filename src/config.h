@@ -81,9 +81,8 @@ _Static_assert(is_power_of_two_constant(MAGAZINE_BLOCKS_MAX + 1), "with the sent
 
 // ---- heaps, purging, sweeping ----
 #define HEAPS_MAX SMALL_OR(256u, 65536u)
-#define SWEEP_HEAPS_MAX SMALL_OR(2u, 8u)     // idle heaps looked at by one sweep
-#define POOL_PROBES_MAX SMALL_OR(4u, 64u)    // SuperSlabs looked at before a new one is begun
-#define PURGE_UNITS_MAX SMALL_OR(64u, 4096u) // units given back by one purge
+#define SWEEP_HEAPS_MAX SMALL_OR(2u, 8u)  // idle heaps looked at by one sweep
+#define POOL_PROBES_MAX SMALL_OR(4u, 64u) // SuperSlabs looked at before a new one is begun
 
 // ---- mitigations of the hardened flavour: bits of HAK_MITIGATIONS, 0 in all other flavours ----
 // SECURITY.md says for each what it stops and what not. Each works alone; code asks for one with

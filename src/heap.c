@@ -54,19 +54,37 @@ static bool grow(struct magazine *m, unsigned class_index)
     uint32_t capacity = wanted < most ? wanted : most;
     if (capacity <= before)
         return false;
+    if (capacity <= m->room) { // another thread of this heap had grown it
+        own_store(&m->capacity, capacity);
+        m->limit = hak_magazine_slots(m) + 1 + capacity;
+        return true;
+    }
     void **slots = hak_meta_alloc((capacity + 1) * sizeof(void *));
     if (slots == NULL)
         return false;
     uint32_t count = hak_magazine_count(m);
     if (before != 0) {
         __builtin_memcpy(slots, hak_magazine_slots(m), (count + 1) * sizeof(void *));
-        hak_meta_free(hak_magazine_slots(m), (before + 1) * sizeof(void *));
+        hak_meta_free(hak_magazine_slots(m), (m->room + 1) * sizeof(void *));
     }
     own_store(&m->slots, slots);
+    m->room = capacity;
     own_store(&m->capacity, capacity);
     own_store(&m->top, slots + 1 + count);
     m->limit = slots + 1 + capacity;
     return true;
+}
+
+void hak_heap_shrink(struct heap *h)
+{
+    for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
+        struct magazine *m = &h->magazines[c];
+        uint32_t capacity = own_load(&m->capacity);
+        if (capacity <= MAGAZINE_BLOCKS_START || hak_magazine_count(m) != 0)
+            continue;
+        own_store(&m->capacity, MAGAZINE_BLOCKS_START);
+        m->limit = hak_magazine_slots(m) + 1 + MAGAZINE_BLOCKS_START;
+    }
 }
 
 bool hak_heap_grow(struct heap *h, unsigned class_index)

@@ -19,6 +19,7 @@ struct magazine {
     struct own_ptr
         slots; // void **: capacity + 1 pointers of metadata memory; NULL before first use
     struct own_u32 capacity;
+    uint32_t room; // blocks that the memory of `slots` holds: at least the capacity
 };
 
 enum heap_state {
@@ -104,6 +105,10 @@ bool hak_heap_make_room(struct heap *h, unsigned class_index);
 
 // Frees one block past the magazine.
 void hak_heap_free_one(struct heap *h, unsigned class_index, void *p);
+
+// Makes the empty magazines of a heap that goes idle small again: its next thread starts slowly, as
+// one with a new heap does.
+void hak_heap_shrink(struct heap *h);
 
 // Flushes all magazines, drains the inbox, releases every empty slab.
 void hak_heap_flush_all(struct heap *h);

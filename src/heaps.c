@@ -109,6 +109,7 @@ void hak_heaps_return(struct heap *h)
 {
     h->now_ms = os_clock_ms();
     hak_heap_flush_all(h);
+    hak_heap_shrink(h);
     push_idle(h);
 }
 
