@@ -25,6 +25,8 @@ static int start(void **state)
 static struct slab *begin(unsigned class_index, uint32_t units)
 {
     struct slab *s = hak_slab_at(0);
+    if (own_load(&s->state) == SLAB_ACTIVE)
+        hak_slab_end(s);
     hak_slab_begin(s, class_index, units, true);
     memset(&quarantine, 0, sizeof quarantine);
     memset(seen, 0, sizeof seen);
