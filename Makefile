@@ -40,6 +40,7 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 CLANG ?= clang-19
+AARCH64_CC ?= aarch64-linux-gnu-gcc
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
@@ -106,7 +107,7 @@ FILE_CFLAGS_src/override_cxx.c := -fexceptions
 FILE_CFLAGS_src/override_nothrow.cc := -fexceptions -fno-rtti
 
 hak_objects = $(addsuffix .o,$(addprefix $(1)/,$(basename $(2))))
-cxx_of = $(patsubst gcc%,g++%,$(patsubst clang%,clang++%,$(1)))
+cxx_of = $(patsubst gcc%,g++%,$(patsubst clang%,clang++%,$(1:%-gcc=%-g++)))
 hak_out = $(BUILD)/$(1)-$(notdir $(2))$(if $(filter small,$(3)),-small)
 hak_checked = $(if $(CHECKED_$(1)),$(CHECKED_$(1)),1)
 hak_mitigations = $(if $(MITIGATIONS_$(1)),$(MITIGATIONS_$(1)),0)
@@ -282,6 +283,20 @@ format: ## let clang-format change it
 	clang-format-14 -i $(C_FILES)
 exports: lib ## compare the symbols of the library with hakmem.h and the version script
 	@scripts/tally exports -- scripts/exports $(OUT)/$(LIBRARY).so $(OUT)/$(LIBRARY).a
+
+.PHONY: analyze
+analyze: ## gcc -fanalyzer and clang-tidy over src/: no findings
+	@+scripts/tally analyze -- scripts/for-each scripts/analyze gcc clang
+
+# ---- another processor ----
+
+.PHONY: aarch64
+aarch64: ## cross-build for aarch64; unit and API tests under qemu-user
+	+$(MAKE) CC=$(AARCH64_CC) FLAVOUR=audit TEST_GEOMETRIES=small aarch64-run
+.PHONY: aarch64-run
+aarch64-run: $(filter-out %/so_%,$(UNIT_PROGRAMS) $(API_PROGRAMS)) lib
+	@HAK_TEST_SECONDS=240 scripts/tally aarch64 -- tests/aarch64/run \
+	    $(filter-out %/so_%,$(UNIT_PROGRAMS) $(API_PROGRAMS))
 
 # ---- the hunt ----
 
