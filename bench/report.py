@@ -82,7 +82,8 @@ def sections(results):
     name = results.subject.name
     found = [(f"Nanoseconds per operation ({clock}, median of {results.rounds} rounds)",
               *time_table(results)),
-             (f"{clock[0].upper()}{clock[1:]} of {name} / peer", *ratio_table(results, results.metric))]
+             (f"{clock[0].upper()}{clock[1:]} of {name} / peer",
+              *ratio_table(results, results.metric))]
     other = "cpu" if results.metric == "seconds" else "seconds"
     title = "CPU time" if other == "cpu" else "Wall clock"
     found.append((f"{title} of {name} / peer", *ratio_table(results, other)))

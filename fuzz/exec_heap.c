@@ -90,4 +90,8 @@ void exec_finish(struct exec *exec)
     if (stats.live_bytes != 0)
         exec_wrong(exec, NULL, "%llu bytes are live after everything was freed",
                    (unsigned long long)stats.live_bytes);
+    // Units that stay with a class although nothing is live can never serve another.
+    if (stats.committed_bytes != 0 && exec->allocator->os_failed() == 0)
+        exec_wrong(exec, NULL, "%llu bytes are committed after everything was freed and trimmed",
+                   (unsigned long long)stats.committed_bytes);
 }

@@ -41,7 +41,7 @@ static bool operation(struct exec *exec, const struct op *op)
         process_end_thread();
         return true;
     case OP_START:
-        process_begin_thread();
+        process_exit_thread(); // one that is not late ends first: threads do not lose their heaps
         return true;
     case OP_FORK:
         process_fork(child);

@@ -246,6 +246,7 @@ COLD static void free_outside(void *p, const void *call_site)
         if (ours)
             return;
     }
+    sanitize_foreign(p);
     if (MITIGATE_POINTERS)
         hak_fault(FAULT_FOREIGN_FREE, p, TAG_NONE);
     hak_foreign_count(call_site);

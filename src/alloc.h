@@ -29,7 +29,7 @@ void hak_free_hardened(void *p, unsigned tag);
 void hak_check_sized(void *p, size_t align, size_t n);
 
 // p != NULL, n != 0.
-void *hak_realloc_block(void *p, size_t n);
+void *hak_realloc_block(void *p, size_t n) __attribute__((nonnull));
 
 // p != NULL.
 size_t hak_usable_bytes(void *p);

@@ -240,6 +240,10 @@ void hak_after_fork_child(void)
     store_relaxed(FORK_GUESTS_RESET, &gate.guests, 0);
     if (HEAP_HAS_EXTRA)
         hak_random_after_fork();
+    // The thread that was registering the hooks may be gone. It had registered these handlers, or
+    // nobody would call me, and the exit key before them.
+    uint32_t hooks = HOOKS_BUSY;
+    cas_strong_acq_rel(FORK_HOOKS, &process.hooks, &hooks, HOOKS_SET);
     hak_heaps_after_fork(tls_heap());
     store_release(FORK_OPEN_CHILD, &gate.closed, NULL);
 }

@@ -54,7 +54,7 @@ _Static_assert(CLASS_SIZE_MAX <= SUPERSLAB_SIZE / 8, "a slab of the largest clas
 // knows a block that no one has touched since the kernel zeroed its pages.
 #define ZERO_TRACKED_MIN SMALL_OR((size_t)512, (size_t)4096)
 // The allocator's record of a unit: two lines of fields, then the free and the remote bitmap.
-#define RECORD_SIZE (2 * CACHE_LINE + 2 * SLAB_WORDS_MAX * sizeof(uint64_t))
+#define RECORD_SIZE (2 * (size_t)CACHE_LINE + 2 * SLAB_WORDS_MAX * sizeof(uint64_t))
 _Static_assert(SLAB_WORDS_MAX >= 1 && SLAB_WORDS_MAX <= 64, "bitmaps are 1 to 64 words");
 
 // ---- large and huge ----

@@ -2,6 +2,7 @@
 #include "fault.h"
 
 #include <seam/os.h>
+#include <seam/sanitizer.h>
 
 #include "config.h"
 #include "print.h"
@@ -57,6 +58,7 @@ void hak_fault(enum fault what, const void *p, unsigned tag)
     hak_put_hex(&out, (uintptr_t)p);
     put_place(&out, tag);
     hak_print_error_line(&out);
+    sanitize_fault(p);
     hak_os_abort();
 }
 

@@ -168,7 +168,9 @@ void *hak_mapped_resize(void *p, size_t n)
     // Room first: after the move nothing may fail.
     void *to = c != NULL && make_room() ? os_extend(p, old_bytes, bytes) : NULL;
     if (to != NULL) {
-        take_out(find(p));
+        c = find(p); // make_room may have moved it
+        HAK_ASSERT(c != NULL);
+        take_out(c);
         bool ok = insert(to, bytes);
         HAK_ASSERT(ok);
         (void)ok;
@@ -205,5 +207,5 @@ bool hak_mapped_ok(void)
     }
     return used == registry.used && removed == registry.removed &&
            bytes == own_load(&registry.bytes) &&
-           2 * (used + removed) <= registry.capacity + 2 * (registry.capacity == 0);
+           2 * (used + removed) <= registry.capacity + (registry.capacity == 0 ? 2 : 0);
 }

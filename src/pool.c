@@ -175,7 +175,7 @@ static bool begin_span(size_t units, size_t align, bool zero, struct run *out)
 {
     uint32_t begun = hak_superslabs_begun();
     uint32_t first = begun;
-    while (first > 0 && (begun - first + 1) * SUPERSLAB_UNITS < units &&
+    while (first > 0 && (size_t)(begun - first + 1) * SUPERSLAB_UNITS < units &&
            available(first - 1, SUPERSLAB_UNITS, false))
         first--;
     size_t step = max_size(align >> SUPERSLAB_SHIFT, 1);

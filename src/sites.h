@@ -152,6 +152,7 @@
     X(FORK_GUESTS, "seq_cst: Dekker with GUEST_ENTER; acquires what guests did")                   \
     X(FORK_INSIDE, "seq_cst: Dekker with GATE_ENTER; acquires what slow paths did")                \
     X(FORK_OPEN, "release: to GATE_WAIT")                                                          \
+    X(FORK_HOOKS, "acquire and release: as HOOKS_CLAIM, in the child's only thread")               \
     X(FORK_GUESTS_RESET, "relaxed: the child has one thread")                                      \
     X(FORK_OPEN_CHILD, "release: as FORK_OPEN")                                                    \
     /* large.c */                                                                                  \

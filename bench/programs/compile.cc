@@ -18,7 +18,8 @@ template <int N> struct tower {
     std::map<std::string, std::array<int, N>> levels;
     std::shared_ptr<tower<N - 1>> below;
 };
-template <> struct tower<0> {};
+template <> struct tower<0> {
+};
 
 static value parse(const std::string &text)
 {

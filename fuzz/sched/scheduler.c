@@ -106,7 +106,9 @@ _Noreturn void sched_fail(const char *kind, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    if (!core.running) {
+    if (!core.running) { // at the end of an execution: what it did is still known
+        if (core.program != NULL && core.report != NULL)
+            sched_print_timeline(core.program, core.report, stderr);
         fprintf(stderr, "sched: %s: %s\n", kind, text);
         abort();
     }
