@@ -290,18 +290,22 @@ static void free_checked(void *p, unsigned tag)
         hak_free_slow(p, NULL);
 }
 
-NOINLINE void hak_free_hardened(void *p, unsigned tag)
+// Puts p off, and frees what was put off long enough.
+static void quarantine(struct heap *h, void *p, unsigned tag)
 {
-    hak_harden_give(p, tag);
-    struct heap *h = tls_heap();
-    if (!MITIGATE_QUARANTINE || !hak_heap_is_real(h)) {
-        free_checked(p, tag);
-        return;
-    }
     struct heap_extra *extra = hak_heap_extra(h);
     hak_quarantine_add(&extra->quarantine, &extra->random, p, hak_class_bytes(tag));
     while ((p = hak_quarantine_due(&extra->quarantine)) != NULL)
         free_checked(p, hak_tag_of(p));
+}
+
+NOINLINE void hak_free_hardened(void *p, unsigned tag)
+{
+    hak_harden_give(p, tag);
+    if (MITIGATE_QUARANTINE && hak_heap_is_real(tls_heap()))
+        quarantine(tls_heap(), p, tag);
+    else
+        free_checked(p, tag);
 }
 
 COLD void hak_check_sized(void *p, size_t align, size_t n)

@@ -147,12 +147,11 @@ struct slab *hak_large_record(const void *p)
 // Gives units that are in nobody's hands back to the pool. Hardened: they read as zero from now on.
 static void release_units(uint32_t unit, uint32_t units, uint64_t now_ms)
 {
-    char *base = hak_unit_base(unit);
     bool empty = true;
     if (MITIGATE_ZERO) {
-        empty = !os_decommit(base, units * UNIT_SIZE);
+        empty = !os_decommit(hak_unit_base(unit), units * UNIT_SIZE);
         if (empty)
-            __builtin_memset(base, 0, units * UNIT_SIZE);
+            __builtin_memset(hak_unit_base(unit), 0, units * UNIT_SIZE);
     }
     hak_pool_release_huge(unit, units, empty, now_ms);
 }
@@ -160,10 +159,10 @@ static void release_units(uint32_t unit, uint32_t units, uint64_t now_ms)
 // Holds the freed block back, its guard with it.
 static bool hold(struct heap *h, struct slab *s)
 {
-    size_t guard = own_load(&s->touched);
+    bool has_guard = MITIGATE_GUARDS && own_load(&s->touched) != 0;
     if (h == NULL || !hak_held_add(&hak_heap_extra(h)->held, s, h->now_ms))
         return false;
-    if (MITIGATE_GUARDS && guard != 0)
+    if (has_guard)
         fetch_add_relaxed(GUARD_HELD, &guards.count, (uint32_t)-1);
     return true;
 }

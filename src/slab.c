@@ -177,9 +177,11 @@ void *hak_slab_take_untouched(struct slab *s)
 void *hak_slab_take_untouched_random(struct slab *s, struct random_source *random)
 {
     void *p;
+    uint64_t before = own_load(&s->free[0]);
     if (hak_slab_take_random(s, &p, 1, ~own_load(&s->touched), random) == 0)
         return NULL;
-    own_store(&s->touched, own_load(&s->touched) | (uint64_t)1 << hak_slab_index(s, p));
+    uint64_t taken = before & ~own_load(&s->free[0]);
+    own_store(&s->touched, own_load(&s->touched) | taken);
     return p;
 }
 

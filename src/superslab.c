@@ -25,17 +25,21 @@
 #include "check.h"
 
 static struct {
-    struct lock lock;        // begins SuperSlabs; rank RANK_ARENA
-    struct atomic_u32 begun; // written under the lock, read by any thread
-    ON_OWN_LINE struct atomic_u64 units_committed;
-    struct atomic_u64 units_peak;
+    ON_OWN_LINE struct lock lock; // begins SuperSlabs; rank RANK_ARENA
+    struct atomic_u32 begun;      // written under the lock, read by any thread
 } superslabs = { .lock = LOCK_INIT(RANK_ARENA) };
+
+// Units with committed memory, counted by any thread.
+static struct {
+    ON_OWN_LINE struct atomic_u64 now;
+    struct atomic_u64 peak;
+} committed;
 
 void hak_superslabs_start(void)
 {
     init_cell(&superslabs.begun, 0);
-    init_cell(&superslabs.units_committed, 0);
-    init_cell(&superslabs.units_peak, 0);
+    init_cell(&committed.now, 0);
+    init_cell(&committed.peak, 0);
 }
 
 unsigned hak_run_find(uint32_t available, unsigned units, unsigned align)
@@ -65,22 +69,22 @@ uint64_t hak_superslab_word(uint32_t superslab)
 
 size_t hak_superslab_bytes_committed(void)
 {
-    return (size_t)load_relaxed(COMMITTED_READ, &superslabs.units_committed) << UNIT_SHIFT;
+    return (size_t)load_relaxed(COMMITTED_READ, &committed.now) << UNIT_SHIFT;
 }
 
 size_t hak_superslab_bytes_committed_peak(void)
 {
-    return (size_t)load_relaxed(COMMITTED_PEAK_READ, &superslabs.units_peak) << UNIT_SHIFT;
+    return (size_t)load_relaxed(COMMITTED_PEAK_READ, &committed.peak) << UNIT_SHIFT;
 }
 
 // Units that were UNUSED are in use from now on (or, negative, are UNUSED again).
 static void add_committed(int units)
 {
     uint64_t now = (uint64_t)units +
-                   fetch_add_relaxed(COMMITTED_ADD, &superslabs.units_committed, (uint64_t)units);
-    uint64_t peak = load_relaxed(COMMITTED_PEAK_LOAD, &superslabs.units_peak);
+                   fetch_add_relaxed(COMMITTED_ADD, &committed.now, (uint64_t)units);
+    uint64_t peak = load_relaxed(COMMITTED_PEAK_LOAD, &committed.peak);
     while (units > 0 && now > peak &&
-           !cas_weak_relaxed(COMMITTED_PEAK_CAS, &superslabs.units_peak, &peak, now))
+           !cas_weak_relaxed(COMMITTED_PEAK_CAS, &committed.peak, &peak, now))
         spin_hint(COMMITTED_PEAK_SPIN);
 }
 
