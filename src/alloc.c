@@ -308,21 +308,26 @@ NOINLINE void hak_free_hardened(void *p, unsigned tag)
         free_checked(p, tag);
 }
 
+// 1: a realloc could not be served with less, and left a block that is larger than its size tells.
+static struct atomic_u32 blocks_kept;
+
 COLD void hak_check_sized(void *p, size_t align, size_t n)
 {
     if (p == NULL || !hak_arena_has(p))
         return;
     unsigned tag = hak_tag_of(p);
+    bool kept = load_relaxed(KEPT_READ, &blocks_kept) != 0;
     bool fits;
     if (tag > CLASS_LAST) {
         const struct slab *s = hak_large_record(p);
-        fits = s == NULL || own_load(&s->bytes) == hak_large_usable(n); // free tells the first
+        fits = s == NULL || own_load(&s->bytes) == hak_large_usable(n) || // free tells the first
+               (kept && n <= own_load(&s->bytes));
     } else {
         // A block may be more than was asked for by what realloc leaves in place.
         size_t bytes = hak_class_bytes(tag) - CANARY_BYTES;
         unsigned exact = align > MALLOC_ALIGN ? class_aligned(n, align) : 0;
         fits = tag == TAG_NONE || exact == tag ||
-               (n <= bytes && (n > bytes / 2 || hak_class_of(n + CANARY_BYTES) == tag));
+               (n <= bytes && (kept || n > bytes / 2 || hak_class_of(n + CANARY_BYTES) == tag));
     }
     if (!fits)
         hak_fault(FAULT_SIZE_MISMATCH, p, tag);
@@ -353,9 +358,11 @@ static void *move_block(void *p, size_t old_bytes, size_t n)
     int saved = errno;
     void *to = hak_alloc_slow(n);
     if (to == NULL) {
-        if (n > old_bytes || (MITIGATE_POINTERS && n <= old_bytes / 2)) // sized frees are exact
+        if (n > old_bytes)
             return NULL;
         errno = saved;
+        if (MITIGATE_POINTERS)
+            store_relaxed(KEPT_SET, &blocks_kept, 1);
         sanitize_take_more(p, n, old_bytes);
         return p;
     }

@@ -1,7 +1,7 @@
 // arena.c: reservation of the arena and its tables.
 //
 //   tables:  |guard| tags |guard| masks, hints |guard| records ... |guard| stamps ... |guard|
-//            meta ... |guard| live bits (hardened) ... |guard|
+//            meta ... |guard| live bytes (hardened) ... |guard|
 //   arena:   |SuperSlab 0|SuperSlab 1| ...                          (its own reservation)
 //
 // tags, masks and hints are accessible from the start (zero pages until written); records, stamps
@@ -30,7 +30,7 @@ struct growing {
 };
 static struct growing records, stamps, live;
 struct live_table hak_live;
-#define LIVE_SUPERSLAB_BYTES (SUPERSLAB_SIZE / MALLOC_ALIGN / 8)
+#define LIVE_SUPERSLAB_BYTES (SUPERSLAB_SIZE / MALLOC_ALIGN)
 static struct own_u64 metadata_bytes;
 
 struct tables {
@@ -94,7 +94,7 @@ static bool reserve(size_t arena_bytes)
     stamps = (struct growing){ tables + t.stamps, SUPERSLAB_UNITS * sizeof(struct atomic_u32), 0 };
     if (MITIGATE_STATE) {
         live = (struct growing){ tables + t.live, LIVE_SUPERSLAB_BYTES, 0 };
-        hak_live.bits = (struct atomic_u64 *)live.base;
+        hak_live.bytes = (struct atomic_u8 *)live.base;
     }
     own_store(&metadata_bytes, t.masks_bytes + t.tags_bytes);
     return true;

@@ -64,41 +64,38 @@ static inline unsigned hak_tag_of(const void *p)
 
 void hak_set_tags(uint32_t unit, uint32_t units, unsigned tag);
 
-// ---- MITIGATE_STATE: a bit per MALLOC_ALIGN bytes of the arena: a block that is handed out begins
-// here. Committed as the records; zero where nothing is handed out, whatever lay there before.
+// ---- MITIGATE_STATE: a byte per MALLOC_ALIGN bytes of the arena: 1 where a block that is handed
+// out begins, 0 elsewhere, whatever lay there before. Committed as the records. A byte and not a
+// bit, so that handing a block out is a plain store.
 
 struct ON_SEALED_PAGE live_table {
-    struct atomic_u64 *bits;
+    struct atomic_u8 *bytes;
 };
 extern struct live_table hak_live __attribute__((visibility("hidden")));
 
-static inline struct atomic_u64 *hak_live_word(const void *p)
+static inline struct atomic_u8 *hak_live_byte(const void *p)
 {
-    return &hak_live.bits[((size_t)p - (size_t)hak_arena.base) / (64 * MALLOC_ALIGN)];
-}
-
-static inline uint64_t hak_live_bit(const void *p)
-{
-    return (uint64_t)1 << ((size_t)p - (size_t)hak_arena.base) / MALLOC_ALIGN % 64;
+    return &hak_live.bytes[((size_t)p - (size_t)hak_arena.base) / MALLOC_ALIGN];
 }
 
 // p is handed out from now on. Returns whether it was already.
 static inline bool hak_live_set(const void *p)
 {
-    uint64_t bit = hak_live_bit(p);
-    return (fetch_or_relaxed(LIVE_SET, hak_live_word(p), bit) & bit) != 0;
+    struct atomic_u8 *byte = hak_live_byte(p);
+    bool was = load_relaxed(LIVE_WAS, byte) != 0;
+    store_relaxed(LIVE_SET, byte, 1);
+    return was;
 }
 
 // p came back. Of several threads that free the same block exactly one gets true.
 static inline bool hak_live_clear(const void *p)
 {
-    uint64_t bit = hak_live_bit(p);
-    return (fetch_and_relaxed(LIVE_CLEAR, hak_live_word(p), ~bit) & bit) != 0;
+    return exchange_acq_rel(LIVE_CLEAR, hak_live_byte(p), 0) != 0;
 }
 
 static inline bool hak_live_is_set(const void *p)
 {
-    return (load_relaxed(LIVE_READ, hak_live_word(p)) & hak_live_bit(p)) != 0;
+    return load_relaxed(LIVE_READ, hak_live_byte(p)) != 0;
 }
 
 #endif

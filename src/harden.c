@@ -72,18 +72,28 @@ static bool is_start(const void *p)
     return index != UINT32_MAX && (MITIGATE_RANDOM || index < own_load(&s->handed));
 }
 
-static void check_zero(const void *p, unsigned class_index)
+typedef uint64_t pair __attribute__((vector_size(16)));
+_Static_assert(sizeof(pair) == MALLOC_ALIGN, "blocks are whole pairs, and begin at one");
+
+COLD static void fault_written(const void *p, unsigned class_index)
 {
     const uint64_t *words = p;
-    size_t count = hak_class_bytes(class_index) / sizeof *words; // even
-    uint64_t any = 0;
-    for (size_t i = 0; i < count; i += 2)
-        any |= words[i] | words[i + 1];
-    if (likely(any == 0))
-        return;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < hak_class_bytes(class_index) / sizeof *words; i++)
         if (words[i] != 0)
             hak_fault_bytes(FAULT_WRITE_AFTER_FREE, p, class_index, i * sizeof *words, 0, words[i]);
+}
+
+static inline void check_zero(const void *p, unsigned class_index)
+{
+    const pair *at = p;
+    const pair *end = at + hak_class_bytes(class_index) / sizeof *at;
+    pair any = { 0, 0 };
+    for (; end - at >= 4; at += 4)
+        any |= (at[0] | at[1]) | (at[2] | at[3]);
+    for (; at != end; at++)
+        any |= at[0];
+    if (unlikely((any[0] | any[1]) != 0))
+        fault_written(p, class_index);
 }
 
 void hak_harden_take(void *p, unsigned class_index, bool fresh)

@@ -13,6 +13,7 @@
 #include "arena.h"
 
 _Static_assert(is_power_of_two_constant(QUARANTINE_QUEUE), "indices wrap around");
+_Static_assert(is_power_of_two_constant(QUARANTINE_SHUFFLED), "places are random bits");
 
 static uint64_t bytes_of(const void *p)
 {
@@ -41,7 +42,7 @@ static void *dequeue(struct quarantine *q)
 
 void hak_quarantine_add(struct quarantine *q, struct random_source *random, void *p, size_t bytes)
 {
-    uint32_t at = hak_random_below(random, QUARANTINE_SHUFFLED);
+    uint32_t at = hak_random_bits(random, highest_bit(QUARANTINE_SHUFFLED));
     struct own_ptr *place = &q->shuffled[at];
     void *displaced = own_load(place);
     own_store(&q->bytes, own_load(&q->bytes) + bytes);

@@ -1,49 +1,78 @@
-// random.c: ChaCha20 with a key that is replaced by each block, so that who reads a generator does
-// not learn the numbers that were made before.
+// random.c: ChaCha with 8 rounds and a key that is replaced by each fill, so that who reads a
+// generator does not learn the numbers that were made before.
 //
-//   block = ChaCha20(key, 0, 0) = | next key: 8 words | numbers: 8 words |
+//   fill = ChaCha(key, 0 .. RANDOM_FILL_BLOCKS - 1, 0) = | next key: 8 words | numbers ... |
+//   bits = one or two words of it, used from the lowest bit on; what was used is gone
+//
+// 8 rounds: no attack on more than 7 is known, and numbers are no ciphertext that can be kept.
 //
 // The generator is its owner's alone. `generation` counts the forks of this process: a generator of
 // another generation was copied, and its twin goes on in another process.
+//
+// Shared: block number n of one key is the n-th number, n from an atomic counter. The key is
+// written at start and after a fork only, and is not replaced: numbers that were made can be found
+// by who reads it.
 #include "random.h"
 
-#include <seam/atomics.h>
 #include <seam/os.h>
 
 #include "config.h"
 #include "fault.h"
 
-static struct atomic_u32 forks;
+struct atomic_u32 hak_random_forks;
+static const uint32_t nonce[CHACHA_NONCE_WORDS];
 
-static void seed(struct random_source *r, uint32_t generation)
+static struct {
+    uint32_t key[CHACHA_KEY_WORDS];
+    struct atomic_u32 counter;
+} shared;
+
+static void seed(uint32_t key[CHACHA_KEY_WORDS])
 {
-    if (!hak_os_entropy(r->key, sizeof r->key))
-        hak_fault(FAULT_NO_ENTROPY, r, TAG_NONE);
-    r->blocks = 0;
-    r->left = 0;
-    r->generation = generation;
+    if (!hak_os_entropy(key, CHACHA_KEY_WORDS * sizeof key[0]))
+        hak_fault(FAULT_NO_ENTROPY, key, TAG_NONE);
 }
 
-uint32_t hak_random_word(struct random_source *r)
+static void fill(struct random_source *r)
 {
-    static const uint32_t nonce[CHACHA_NONCE_WORDS];
-    uint32_t generation = 1 + load_relaxed(RANDOM_GENERATION, &forks);
-    if (unlikely(r->generation != generation || r->blocks == RANDOM_BLOCKS_MAX))
-        seed(r, generation);
-    if (unlikely(r->left == 0)) {
-        uint32_t block[CHACHA_BLOCK_WORDS];
-        hak_chacha_block(block, r->key, 0, nonce);
-        __builtin_memcpy(r->key, block, sizeof r->key);
-        __builtin_memcpy(r->words, block + CHACHA_KEY_WORDS, sizeof r->words);
-        r->left = sizeof r->words / sizeof *r->words;
-        r->blocks++;
+    uint32_t key[CHACHA_KEY_WORDS];
+    __builtin_memcpy(key, r->words, sizeof key);
+    for (uint32_t i = 0; i < RANDOM_FILL_BLOCKS; i++)
+        hak_chacha_block(r->words + i * CHACHA_BLOCK_WORDS, key, i, nonce, RANDOM_ROUNDS);
+    r->left = RANDOM_FILL_WORDS - CHACHA_KEY_WORDS;
+    r->fills++;
+}
+
+void hak_random_more(struct random_source *r, uint32_t generation)
+{
+    if (r->generation != generation || r->fills == RANDOM_FILLS_MAX) {
+        seed(r->words);
+        r->bits = r->count = r->left = r->fills = 0;
+        r->generation = generation;
     }
-    uint32_t word = r->words[--r->left];
-    r->words[r->left] = 0;
-    return word;
+    if (r->left == 0)
+        fill(r);
+    uint32_t *word = &r->words[CHACHA_KEY_WORDS + --r->left];
+    r->bits |= (uint64_t)*word << r->count; // count is below 32
+    r->count += 32;
+    *word = 0;
+}
+
+void hak_random_start(void)
+{
+    seed(shared.key);
+}
+
+uint32_t hak_random_shared(void)
+{
+    uint32_t block[CHACHA_BLOCK_WORDS];
+    uint32_t n = fetch_add_relaxed(RANDOM_SHARED, &shared.counter, 1);
+    hak_chacha_block(block, shared.key, n, nonce, RANDOM_ROUNDS);
+    return block[0];
 }
 
 void hak_random_after_fork(void)
 {
-    fetch_add_relaxed(RANDOM_FORK, &forks, 1);
+    fetch_add_relaxed(RANDOM_FORK, &hak_random_forks, 1);
+    hak_random_start();
 }

@@ -2,29 +2,66 @@
 //
 // A generator belongs to one heap and is used by its owner alone. Zeroed memory is a generator that
 // has not been seeded: it seeds itself from the system when it is first used, after each fork, and
-// every RANDOM_BLOCKS_MAX blocks. No random bytes from the system: a fault, the process aborts.
+// every RANDOM_FILLS_MAX fills. No random bytes from the system: a fault, the process aborts.
+//
+// The shared generator is used by any thread, for what belongs to no heap.
 #ifndef HAK_RANDOM_H
 #define HAK_RANDOM_H
 
+#include <seam/atomics.h>
+
 #include "chacha.h"
 
-enum { RANDOM_BLOCKS_MAX = 1 << 20 };
-
-struct random_source {
-    uint32_t key[CHACHA_KEY_WORDS];
-    uint32_t words[CHACHA_BLOCK_WORDS - CHACHA_KEY_WORDS]; // of the last block, not yet used
-    uint32_t left;                                         // how many of them
-    uint32_t blocks;                                       // made since the last seed
-    uint32_t generation;                                   // of the process when it was seeded
+enum {
+    RANDOM_ROUNDS = 8,
+    RANDOM_FILL_BLOCKS = 4,
+    RANDOM_FILL_WORDS = RANDOM_FILL_BLOCKS * CHACHA_BLOCK_WORDS,
+    RANDOM_FILLS_MAX = 1 << 18,
 };
 
-uint32_t hak_random_word(struct random_source *r);
+struct random_source {
+    uint64_t bits; // not yet used, `count` of them
+    uint32_t count;
+    uint32_t left;                     // of words[], not yet used
+    uint32_t words[RANDOM_FILL_WORDS]; // the first are the next key, the last are used first
+    uint32_t fills;                    // since the last seed
+    uint32_t generation;               // of the process when it was seeded
+};
 
-// A number below n; n is not 0 and at most 2^16. Its bias is below 2^-16.
+extern struct atomic_u32 hak_random_forks __attribute__((visibility("hidden")));
+
+// Makes at least 32 bits: of `generation` of the process.
+void hak_random_more(struct random_source *r, uint32_t generation);
+
+// A number of `count` bits, 1 to 32.
+static inline uint32_t hak_random_bits(struct random_source *r, unsigned count)
+{
+    uint32_t generation = 1 + load_relaxed(RANDOM_GENERATION, &hak_random_forks);
+    if (unlikely(r->count < count || r->generation != generation))
+        hak_random_more(r, generation);
+    uint32_t bits = (uint32_t)(r->bits & (((uint64_t)1 << count) - 1));
+    r->bits >>= count;
+    r->count -= count;
+    return bits;
+}
+
+static inline uint32_t hak_random_word(struct random_source *r)
+{
+    return hak_random_bits(r, 32);
+}
+
+// A number below n; n is not 0 and at most 2^8. Its bias is below 2^-8 of an even share, and 0
+// where n is a power of two.
 static inline uint32_t hak_random_below(struct random_source *r, uint32_t n)
 {
-    return (uint32_t)((uint64_t)hak_random_word(r) * n >> 32);
+    return hak_random_bits(r, 16) * n >> 16;
 }
+
+// At start, and again in the child of a fork, which has one thread: the shared generator's seed.
+void hak_random_start(void);
+
+// A word of the shared generator.
+uint32_t hak_random_shared(void);
 
 // In the child of a fork: every generator seeds itself anew before its next number.
 void hak_random_after_fork(void);

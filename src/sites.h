@@ -32,12 +32,14 @@
     X(ARENA_TAG_READ,                                                                              \
       "relaxed: a block's holder got its tag with the block, from the thread that allocated it")   \
     X(ARENA_TAG_WRITE, "relaxed: published with the blocks, or by GIVE")                           \
+    X(LIVE_WAS, "relaxed: a block that is free has no other holder who could set it")              \
     X(LIVE_SET, "relaxed: the block's way to its next free orders it before LIVE_CLEAR")           \
-    X(LIVE_CLEAR, "relaxed: an election of one of the frees of a block")                           \
+    X(LIVE_CLEAR, "acquire and release: an election; the byte's next 1 comes after it")            \
     X(LIVE_READ, "relaxed: whoever holds a block was handed it after LIVE_SET")                    \
     /* random.c */                                                                                 \
     X(RANDOM_GENERATION, "relaxed: changes only in a child of a fork, which has one thread")       \
     X(RANDOM_FORK, "relaxed: as RANDOM_GENERATION")                                                \
+    X(RANDOM_SHARED, "relaxed: a counter, each value is taken once")                               \
     /* superslab.c */                                                                              \
     X(SUPERSLAB_BEGUN_READ,                                                                        \
       "acquire: records and memory of a SuperSlab seen as begun are committed")                    \
@@ -155,6 +157,9 @@
     X(FORK_HOOKS, "acquire and release: as HOOKS_CLAIM, in the child's only thread")               \
     X(FORK_GUESTS_RESET, "relaxed: the child has one thread")                                      \
     X(FORK_OPEN_CHILD, "release: as FORK_OPEN")                                                    \
+    /* alloc.c */                                                                                  \
+    X(KEPT_SET, "relaxed: whoever has such a block was handed it after this")                      \
+    X(KEPT_READ, "relaxed: as KEPT_SET")                                                           \
     /* large.c */                                                                                  \
     X(LARGE_LIVE, "relaxed: the user passes the pointer on with an order of its own")              \
     X(LARGE_FREE,                                                                                  \

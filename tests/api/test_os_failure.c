@@ -223,6 +223,37 @@ static void ten_thousand_failures(void **state)
     assert_exited_0(run_child(a_third_of_all));
 }
 
+// A shrinking realloc succeeds also where nothing smaller can be had; then a sized free of it, too.
+static void shrink_in_place(void)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        static const size_t sizes[] = { 9000, KIB(60), MIB(1), MIB(9) };
+        char *p = hak_malloc(sizes[i]);
+        CHILD_CHECK(p != NULL);
+        pattern_fill(p, 3000, i);
+        inject.commit_left = 0;
+        char *others[4];
+        unsigned rest = 0;
+        for (size_t n = 4000; n > 2000; n -= 500) // the last piece, of any such size
+            while ((others[rest % 4] = hak_malloc(n)) != NULL)
+                rest++;
+        inject.fail_one_in = 1;
+        errno = 0;
+        char *same = hak_realloc(p, 3000);
+        CHILD_CHECK(same != NULL && errno == 0);
+        CHILD_CHECK(pattern_mismatch(same, 3000, i) == 3000);
+        stop_failing();
+        hak_free_sized(same, 3000);
+        CHILD_CHECK(same == p || i > 1);
+    }
+}
+
+static void shrinking_never_fails(void **state)
+{
+    (void)state;
+    assert_exited_0(run_child(shrink_in_place));
+}
+
 static void commit_budget(void)
 {
     // Start-up needs its metadata; what is left then runs out again and again.
@@ -308,6 +339,7 @@ int main(void)
         cmocka_unit_test(strict_overcommit),
         cmocka_unit_test(a_limit_on_mappings),
         cmocka_unit_test(ten_thousand_failures),
+        cmocka_unit_test(shrinking_never_fails),
     };
     return cmocka_run_group_tests_name("api_os_failure", tests, NULL, NULL);
 }
