@@ -312,7 +312,7 @@ TO_INCLUDE = $(DESTDIR)$(INCLUDEDIR)
 SHORT_NAME = $(LIBRARY:lib%=%)
 
 .PHONY: install uninstall install-check clean setup
-install: lib ## libraries, header and pkg-config file to $(DESTDIR)$(PREFIX)
+install: lib ## libraries, header, manuals, pkg-config and CMake files to $(DESTDIR)$(PREFIX)
 	install -d $(TO_LIB)/pkgconfig $(TO_INCLUDE)
 	install -m 755 $(OUT)/$(LIBRARY).so.$(VERSION) $(TO_LIB)
 	ln -sf $(LIBRARY).so.$(VERSION) $(TO_LIB)/$(LIBRARY).so.$(SONAME_MAJOR)
@@ -337,7 +337,7 @@ setup: ## install the packages that are missing (says what it does)
 
 -include tests/rules.mk tests/wrong/rules.mk fuzz/rules.mk fuzz/sched/rules.mk bench/rules.mk
 -include stress/rules.mk
--include trace/rules.mk fuzz/minimize.mk tests/mutants/rules.mk
+-include trace/rules.mk fuzz/minimize.mk tests/mutants/rules.mk packaging/rules.mk
 
 $(call hak_use,$(FLAVOUR),$(CC),$(GEOMETRY))
 $(call hak_use,audit,$(CC),$(GEOMETRY))

@@ -1,0 +1,53 @@
+# packaging/rules.mk: what a distribution needs beside the libraries.
+#
+#   install         also: CMake files, hakmem(3), hakmem(7)
+#   install-tools   hakmem-trace, the recorder, and their manual pages
+#   dist            the source archive of the last commit, the same bytes wherever it is made
+
+MANDIR ?= $(PREFIX)/share/man
+BINDIR ?= $(PREFIX)/bin
+
+TO_CMAKE = $(TO_LIB)/cmake/$(SHORT_NAME)
+TO_MAN = $(DESTDIR)$(MANDIR)
+TO_BIN = $(DESTDIR)$(BINDIR)
+# Private to the tools: nothing is linked with it.
+TO_PRIVATE = $(TO_LIB)/hakmem
+
+LIBRARY_PAGES := man3/hakmem.3 man7/hakmem.7
+TOOL_PAGES := man1/hakmem-trace.1
+CMAKE_NAMES = $(SHORT_NAME)Config $(SHORT_NAME)ConfigVersion
+
+.PHONY: install-cmake install-pages uninstall-pages install-tools uninstall-tools
+install: install-cmake install-pages
+install-cmake:
+	install -d $(TO_CMAKE)
+	for name in Config ConfigVersion; do \
+	    sed -e 's|@NAME@|$(SHORT_NAME)|g' -e 's|@VERSION@|$(VERSION)|g' \
+	        -e 's|@SONAME_MAJOR@|$(SONAME_MAJOR)|g' \
+	        -e "s|@INCLUDE_FROM_LIB@|$$(realpath -ms --relative-to=$(LIBDIR) $(INCLUDEDIR))|g" \
+	        packaging/hakmem$$name.cmake.in >$(TO_CMAKE)/$(SHORT_NAME)$$name.cmake || exit; \
+	done
+install-pages:
+	$(foreach page,$(LIBRARY_PAGES),install -Dm 644 man/$(notdir $(page)) $(TO_MAN)/$(page) &&) true
+uninstall: uninstall-pages
+uninstall-pages:
+	rm -f $(CMAKE_NAMES:%=$(TO_CMAKE)/%.cmake) $(LIBRARY_PAGES:%=$(TO_MAN)/%)
+
+install-tools: trace ## hakmem-trace and the recorder to $(DESTDIR)$(PREFIX)
+	install -d $(TO_BIN) $(TO_PRIVATE)
+	install -m 755 $(BUILD)/hakmem-trace $(TO_BIN)
+	install -m 644 $(BUILD)/libhakmem-record.so $(TO_PRIVATE)
+	$(foreach page,$(TOOL_PAGES),install -Dm 644 man/$(notdir $(page)) $(TO_MAN)/$(page) &&) true
+uninstall-tools: ## remove what install-tools put there
+	rm -f $(TO_BIN)/hakmem-trace $(TO_PRIVATE)/libhakmem-record.so $(TOOL_PAGES:%=$(TO_MAN)/%)
+
+.PHONY: dist dist-check man-check package-check
+DIST := $(BUILD)/hakmem-$(VERSION).tar.gz
+dist: ## the source archive of the last commit: build/hakmem-VERSION.tar.gz
+	@packaging/dist $(VERSION) $(DIST)
+dist-check: ## make dist in two clones must give the same bytes, and they must build
+	@CC=$(CC) scripts/tally dist -- scripts/test-dist
+man-check: ## mandoc has nothing to say, and every function, option and command is described
+	@scripts/tally man -- scripts/test-man
+package-check: ## build the Debian package of the last commit, ask lintian, use what it holds
+	@scripts/tally package -- scripts/test-package
