@@ -10,10 +10,22 @@
 #include <stdio.h>
 
 #include <heaps.h>
+#include <large.h>
 
 #include "sched/process.h"
 
 static char wrong[200];
+static const void *stale;
+
+void census_allow(const void *p)
+{
+    stale = p;
+}
+
+const void *census_allowed(void)
+{
+    return stale;
+}
 
 static bool is_bad(const struct shadow_block *b, const char *what)
 {
@@ -57,7 +69,7 @@ static bool check_blocks(const struct shadow_block *b)
 
 // Blocks of a batch that is being flushed are in the magazine and in their slab. Only a thread that
 // is on no slow path has no batch in flight.
-static bool is_at_rest(const struct heap *h)
+bool census_is_at_rest(const struct heap *h)
 {
     return process_has_heap(h) && load_relaxed(GATE_IS_INSIDE, &h->inside) == 0;
 }
@@ -69,7 +81,7 @@ static bool check_magazines(const struct shadow *shadow, const struct heap *h)
         void **slots = hak_magazine_slots(m);
         for (uint32_t i = 1, n = hak_magazine_count(m); i <= n; i++) {
             const struct shadow_block *b = shadow_find(shadow, slots[i]);
-            if (b != NULL)
+            if (b != NULL && slots[i] != stale)
                 return is_bad(b, "is in a magazine");
         }
     }
@@ -78,12 +90,45 @@ static bool check_magazines(const struct shadow *shadow, const struct heap *h)
 
 const char *census(const struct shadow *shadow)
 {
-    if (hak_arena.base == NULL)
+    if (hak_arena.bytes == 0)
         return NULL;
     if (check_blocks(shadow->root))
         return wrong;
     for (uint32_t i = 0, n = hak_heaps_count(); i < n; i++)
-        if (is_at_rest(hak_heaps_at(i)) && check_magazines(shadow, hak_heaps_at(i)))
+        if (census_is_at_rest(hak_heaps_at(i)) && check_magazines(shadow, hak_heaps_at(i)))
             return wrong;
     return NULL;
+}
+
+bool census_knows(const void *p)
+{
+    return hak_arena_has(p);
+}
+
+bool census_is_out(const void *p, bool marked)
+{
+    unsigned tag = hak_tag_of(p);
+    if (tag == TAG_NONE)
+        return false;
+    if (tag > CLASS_LAST) {
+        const struct slab *s = hak_large_record(p);
+        return s != NULL && load_relaxed(REMOTE_COUNT, &s->live) != 0;
+    }
+    const struct slab *s = hak_slab_of_unit(hak_unit_of(p));
+    uint32_t i = hak_slab_index(s, p);
+    if (i == UINT32_MAX || i >= own_load(&s->handed))
+        return false;
+    uint64_t in_slab = own_load(&s->free[i / 64]);
+    if (!marked)
+        in_slab |= load_relaxed(REMOTE_COUNT, &s->remote[i / 64]);
+    return (in_slab >> i % 64 & 1) == 0;
+}
+
+bool census_has_marks(const void *p)
+{
+    const struct slab *s = hak_slab_of_unit(hak_unit_of(p));
+    uint64_t marks = 0;
+    for (unsigned w = 0; w < SLAB_WORDS_MAX; w++)
+        marks |= load_relaxed(REMOTE_COUNT, &s->remote[w]);
+    return marks != 0;
 }

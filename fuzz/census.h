@@ -10,4 +10,21 @@
 // (static).
 const char *census(const struct shadow *shadow);
 
+// The user has freed this pointer once too often: that it lies in a magazine says nothing any more.
+// NULL: none.
+void census_allow(const void *stale);
+const void *census_allowed(void);
+
+// Whether the heap is a running thread's that is on no slow path of its own.
+struct heap;
+bool census_is_at_rest(const struct heap *h);
+
+// Whether the arena, once set up, contains p; the next two ask it of those only.
+bool census_knows(const void *p);
+// Whether the block that begins at p is in no slab: a user has it, or a magazine. False if none
+// begins there. `marked`: a mark in the remote bitmap says nothing, as it may be another free's.
+bool census_is_out(const void *p, bool marked);
+// Whether the record of the units at p has marks in its remote bitmap.
+bool census_has_marks(const void *p);
+
 #endif

@@ -1,11 +1,20 @@
 // fuzz_reuse.c: slabs turn EMPTY and are used again, by another class or owner, while frees of
 // their old life are in flight; and blocks are freed once more after that.
 //
-// Sizes are folded to a few classes with few blocks per slab. A `misuse` frees a stale pointer:
-// what its slot held last. If a live block begins there nobody can tell, so it is only counted.
-// Else the allocator may report it now, when a batch is flushed or drained, or (both copies in
-// magazines) never; from there on the heap is the user's fault, and the execution ends well with
-// the report or with any failure. HAK_COUNTS=1 prints how many were reported, silent, or aliases.
+// Sizes are folded to a few classes with few blocks per slab. That no structure carries a block
+// from one life to the next is checked whenever a life begins or ends (lives.h).
+//
+// A `misuse` frees a stale pointer, what its slot held last, once per execution:
+//   alias      a live block begins there: nobody can tell, so it is not freed, only counted
+//   overtaken  some time before the allocator could look, the block there was handed out again, or
+//              lay in a magazine, its first free not yet flushed: counted; the heap is the user's
+//              fault from then on, and any end is well
+//   reported   the allocator faulted
+//   waiting    its mark lies in the record of an ended life, whose next life will tell
+// Anything else is a failure: silence, or another check that fails before the allocator has said
+// what happened. HAK_COUNTS=1 prints the counts.
+#include "census.h"
+#include "lives.h"
 #include "scheduled.h"
 #include "target.h"
 
@@ -17,9 +26,13 @@ const char target_name[] = "fuzz_reuse";
 
 #define SLOTS 40u
 
-static bool tainted;
 static void *freed[SLOTS]; // what each slot held last
-static unsigned long reported, broken, silent, aliases;
+static struct {
+    void *p;        // freed once more than it was handed out; NULL: none yet
+    bool returned;  // both calls that free it have returned
+    bool overtaken; // see above
+} stale;
+static unsigned long aliases, overtaken, reported, waiting;
 
 static void adapt(struct op *op)
 {
@@ -32,63 +45,105 @@ static void adapt(struct op *op)
         op->size = sizes[op->size % 8];
     if (op->kind == OP_CORRUPT || op->kind == OP_STATS)
         op->kind = OP_FLUSH;
-    if (op->kind == OP_USABLE_SIZE)
+    if (op->kind == OP_USABLE_SIZE && op->slot % 2 == 0)
         op->kind = OP_MISUSE;
 }
 
 static void begin(struct exec *exec)
 {
     (void)exec;
-    tainted = false;
+    memset(&stale, 0, sizeof stale);
+    census_allow(NULL);
     memset(freed, 0, sizeof freed);
+}
+
+static void observe(struct exec *exec)
+{
+    (void)exec;
+    if (stale.p == NULL || stale.overtaken || !census_is_out(stale.p, stale.returned))
+        return;
+    stale.overtaken = true;
+    lives_stop();
+    overtaken++;
+}
+
+static void free_stale(const struct exec *exec, void *p)
+{
+    stale.p = p;
+    census_allow(p);
+    sched_quiet_begin();
+    observe(NULL);
+    sched_quiet_end();
+    exec->allocator->free(p);
+    exec->allocator->flush();
+    stale.returned = true;
+}
+
+static bool has_stale(const struct exec *exec, uint32_t i)
+{
+    // What lies outside of the arena is not ours any more: foreign, which is never fatal.
+    return atomic_load(&exec->slots[i].state) == SLOT_EMPTY && freed[i] != NULL &&
+           census_knows(freed[i]);
 }
 
 static bool operation(struct exec *exec, const struct op *op)
 {
-    uint32_t i = op->slot % SLOTS;
-    unsigned state = atomic_load(&exec->slots[i].state);
+    uint32_t i = op->slot % SLOTS, left = SLOTS;
     if (op->kind != OP_MISUSE) {
-        if ((ops_fields(op->kind) & OPS_SLOT) && state == SLOT_FULL)
+        if ((ops_fields(op->kind) & OPS_SLOT) && atomic_load(&exec->slots[i].state) == SLOT_FULL)
             freed[i] = exec->slots[i].block.start;
         return false;
     }
-    if (tainted || state != SLOT_EMPTY || freed[i] == NULL)
+    while (!has_stale(exec, i) && --left != 0)
+        i = (i + 1) % SLOTS;
+    if (stale.p != NULL || left == 0)
         return true;
-    if (shadow_find(&exec->shadow, freed[i]) != NULL) {
+    const struct shadow_block *b = shadow_find(&exec->shadow, freed[i]);
+    if (b != NULL && b->start == freed[i])
         aliases++;
-        return true;
-    }
-    tainted = true;
-    exec->allocator->free(freed[i]);
-    exec->allocator->flush();
+    else
+        free_stale(exec, freed[i]);
     return true;
+}
+
+// All that is in flight comes home: whoever finds the block where it must not be says so.
+static void last(struct exec *exec)
+{
+    if (stale.p == NULL || stale.overtaken)
+        return;
+    exec->allocator->fail_os(0, 0);
+    exec->allocator->flush();
+    exec->allocator->trim(0);
+    sched_quiet_begin();
+    bool marked = census_has_marks(stale.p);
+    sched_quiet_end();
+    if (!marked && !stale.overtaken)
+        sched_fail("silence", "stale free of %p was not reported", stale.p);
+    waiting += marked;
 }
 
 static bool expected(const struct sched_report *report)
 {
-    if (!tainted)
+    if (stale.p == NULL)
         return false;
-    if (strcmp(report->kind, "fault") == 0)
-        reported++;
-    else
-        broken++;
-    return true;
+    bool fault = strcmp(report->kind, "fault") == 0;
+    reported += fault && !stale.overtaken;
+    return fault || stale.overtaken;
 }
 
 static bool finish_tainted(struct exec *exec)
 {
     (void)exec;
-    silent += tainted;
-    return tainted;
+    return stale.p != NULL;
 }
 
 static void print_counts(void)
 {
     if (getenv("HAK_COUNTS") != NULL)
         fprintf(stderr,
-                "stale frees: %lu reported, %lu seen by the oracle first, %lu silent; %lu were of "
-                "live blocks\n",
-                reported, broken, silent, aliases);
+                "stale frees: %lu reported, %lu wait for the next life, %lu were overtaken, "
+                "%lu were of live blocks\n",
+                reported, waiting, overtaken, aliases);
 }
 
 static const struct scheduled_target target = {
@@ -104,6 +159,8 @@ static const struct scheduled_target target = {
     .adapt = adapt,
     .begin = begin,
     .operation = operation,
+    .observe = observe,
+    .last = last,
     .expected = expected,
     .finish = finish_tainted,
 };

@@ -6,9 +6,9 @@
 // Invariants: an execution depends on the input's bytes alone; what it needs of the process (slots,
 // stacks, the region of the virtual system) is made once and given back as it was.
 //
-// The oracle: every result of an operation (exec.c), a census of the live blocks every CENSUS_STEPS
-// steps (census.c: a whole walk at each step would cost ten times the execution), the audit at
-// barriers and at the end.
+// The oracle: every result of an operation (exec.c); at every step, whether a slab's life began or
+// ended as it must (lives.c); every CENSUS_STEPS steps a census of the live blocks (census.c: a whole
+// walk at each step would cost ten times the execution); the audit at barriers and at the end.
 //
 // A failure inside of a thread ends the execution (sched_fail); all failures end in `report`, which
 // prints the time line and what was found, and aborts. HAK_TIMELINE=1 prints it for good executions
@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "census.h"
+#include "lives.h"
 #include "sched/coverage.h"
 #include "sched/process.h"
 #include "sched/races.h"
@@ -43,7 +44,7 @@ static struct {
     struct sched_program body;
     struct sched_report report;
     struct strategy *strategy;
-    uint32_t at_barrier;              // bit per thread
+    uint32_t at_barrier, done;        // bit per thread; done: only waits to be the last
     struct vclock known[THREADS_MAX]; // what each knew when it came to its last barrier
     uint32_t barriers_passed;
     uint64_t os_failed; // calls, when the arena was last looked at
@@ -115,9 +116,12 @@ static void describe(void *arg, uint64_t note, char *out, size_t room)
 static void observe(void *arg, uint32_t step)
 {
     (void)arg;
-    if (step % CENSUS_STEPS != 0)
-        return;
-    const char *wrong = census(&run.exec.shadow);
+    if (run.target->observe != NULL)
+        run.target->observe(&run.exec);
+    const char *wrong = lives_check();
+    if (wrong != NULL)
+        sched_fail("lives", "%s", wrong);
+    wrong = step % CENSUS_STEPS == 0 ? census(&run.exec.shadow) : NULL;
     if (wrong != NULL)
         sched_fail("census", "%s", wrong);
 }
@@ -127,7 +131,7 @@ static void observe(void *arg, uint32_t step)
 static bool is_barrier_open(void *arg)
 {
     uint32_t mine = *(const uint32_t *)arg;
-    uint32_t others = sched_unfinished() & ~sched_frozen();
+    uint32_t others = sched_unfinished() & ~sched_frozen() & ~run.done;
     return run.barriers_passed != mine || (run.at_barrier & others) == others;
 }
 
@@ -147,8 +151,9 @@ static void barrier(const struct op *op)
         return; // another one opened it
     run.barriers_passed++;
     run.at_barrier = 0;
-    if (sched_frozen() != 0 || process_vanished() != 0)
-        return; // what they hold is in no place that the map knows
+    // What these hold is in no place that the map knows; what was freed twice is in two.
+    if (sched_frozen() != 0 || process_vanished() != 0 || census_allowed() != NULL)
+        return;
     sched_quiet_begin();
     exec_audit(&run.exec, op);
     sched_quiet_end();
@@ -217,6 +222,28 @@ static void perform(const struct op *op)
     }
 }
 
+// Whether only thread 0 is left.
+static bool is_alone(void *arg)
+{
+    (void)arg;
+    return (sched_unfinished() & ~sched_frozen()) == 1;
+}
+
+// What the target does when all others have ended.
+static void be_last(void)
+{
+    static const struct sched_site at = { .name = "last", .kind = EVENT_WAIT };
+    run.done = 1;
+    run.known[0] = memory_publish(0);
+    races_release(&run.known);
+    sched_wait(&at, is_alone, NULL);
+    races_acquire(&run.known);
+    for (uint32_t u = 0; u < THREADS_MAX; u++)
+        memory_learn(0, &run.known[u]);
+    if (sched_frozen() == 0)
+        run.target->last(&run.exec);
+}
+
 static void thread_body(void *arg, uint32_t t)
 {
     (void)arg;
@@ -224,6 +251,8 @@ static void thread_body(void *arg, uint32_t t)
         if (run.program.list[i].thread == t)
             perform(&run.program.list[i]);
     run.current[t] = NULL;
+    if (t == 0 && run.target->last != NULL)
+        be_last();
     process_exit_thread();
     run.known[t] = memory_publish(t); // who waits for all also waits for its end
     races_release(&run.known);
@@ -257,10 +286,11 @@ static void reset_all(void)
     memset(e->slots, 0, e->slot_count * sizeof *e->slots);
     memset(&e->counts, 0, sizeof e->counts);
     shadow_reset(&e->shadow);
+    lives_reset();
     e->pattern = run.program.header.seed;
     e->arena_bytes = run.arena_bytes;
     run.os_failed = 0;
-    run.at_barrier = run.barriers_passed = 0;
+    run.at_barrier = run.done = run.barriers_passed = 0;
     memset(run.known, 0, sizeof run.known);
     memset(run.current, 0, sizeof run.current);
 }

@@ -24,6 +24,10 @@ struct scheduled_target {
     bool (*operation)(struct exec *exec, const struct op *op);
     // Whether the failure of an execution is what had to come; then it ends there, well.
     bool (*expected)(const struct sched_report *report);
+    // Called at every scheduling point, before the checks of the harness; nothing runs meanwhile.
+    void (*observe)(struct exec *exec);
+    // Called by thread 0 when it is the last one, before its end, unless a thread is frozen.
+    void (*last)(struct exec *exec);
     // Called when all threads have ended well; true: the end was checked here, else everything is
     // freed and audited (exec_finish).
     bool (*finish)(struct exec *exec);

@@ -70,8 +70,9 @@ endef
 # ---- targets on logical threads ----
 
 SCHED_TARGETS := fuzz_sched fuzz_reuse fuzz_exit fuzz_os
-SCHED_PARTS := fuzz/scheduled.c fuzz/census.c fuzz/exec.c fuzz/exec_heap.c fuzz/exec_child.c \
-    fuzz/shadow.c fuzz/allocator.c fuzz/target.c fuzz/ops.c fuzz/ops_decode.c fuzz/ops_text.c
+SCHED_PARTS := fuzz/scheduled.c fuzz/census.c fuzz/lives.c fuzz/exec.c fuzz/exec_heap.c \
+    fuzz/exec_child.c fuzz/shadow.c fuzz/allocator.c fuzz/target.c fuzz/ops.c \
+    fuzz/ops_decode.c fuzz/ops_text.c
 
 # $(1) flavour, $(2) compiler, $(3) geometry, $(4) folder, $(5) folder of the programs, $(6) target,
 # $(7) more parts of the hunter
