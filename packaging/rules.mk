@@ -15,6 +15,7 @@ TO_PRIVATE = $(TO_LIB)/hakmem
 
 LIBRARY_PAGES := man3/hakmem.3 man7/hakmem.7
 TOOL_PAGES := man1/hakmem-trace.1
+install_pages = $(foreach p,$(1),install -Dm 644 man/$(notdir $(p)) $(TO_MAN)/$(p) &&) true
 CMAKE_NAMES = $(SHORT_NAME)Config $(SHORT_NAME)ConfigVersion
 
 .PHONY: install-cmake install-pages uninstall-pages install-tools uninstall-tools
@@ -28,7 +29,7 @@ install-cmake:
 	        packaging/hakmem$$name.cmake.in >$(TO_CMAKE)/$(SHORT_NAME)$$name.cmake || exit; \
 	done
 install-pages:
-	$(foreach page,$(LIBRARY_PAGES),install -Dm 644 man/$(notdir $(page)) $(TO_MAN)/$(page) &&) true
+	$(call install_pages,$(LIBRARY_PAGES))
 uninstall: uninstall-pages
 uninstall-pages:
 	rm -f $(CMAKE_NAMES:%=$(TO_CMAKE)/%.cmake) $(LIBRARY_PAGES:%=$(TO_MAN)/%)
@@ -37,7 +38,7 @@ install-tools: trace ## hakmem-trace and the recorder to $(DESTDIR)$(PREFIX)
 	install -d $(TO_BIN) $(TO_PRIVATE)
 	install -m 755 $(BUILD)/hakmem-trace $(TO_BIN)
 	install -m 644 $(BUILD)/libhakmem-record.so $(TO_PRIVATE)
-	$(foreach page,$(TOOL_PAGES),install -Dm 644 man/$(notdir $(page)) $(TO_MAN)/$(page) &&) true
+	$(call install_pages,$(TOOL_PAGES))
 uninstall-tools: ## remove what install-tools put there
 	rm -f $(TO_BIN)/hakmem-trace $(TO_PRIVATE)/libhakmem-record.so $(TOOL_PAGES:%=$(TO_MAN)/%)
 
