@@ -6,9 +6,12 @@
 #   $(BUILD)/afl-.../hunt/TARGET   with AFL++ (scripts/hunt ENGINE=afl)
 # The harness stands between the allocator and its os.c by --wrap: no object of src/ differs.
 
-FLAVOURS += fuzz-tsan afl
+FLAVOURS += fuzz-tsan afl afl-plain afl-cmplog
 CFLAGS_fuzz-tsan := $(CFLAGS_tsan) -fsanitize=fuzzer-no-link
 CFLAGS_afl := -O1 -fno-omit-frame-pointer $(SANITIZE_ADDRESS)
+# For a campaign's secondary instances: without the sanitizer, and with the values of comparisons.
+CFLAGS_afl-plain := -O2
+CFLAGS_afl-cmplog := -O2
 AFL_CC ?= afl-clang-fast
 
 FUZZ_WRAPPED := reserve commit decommit release move extend protect_none clock_ms
@@ -32,14 +35,19 @@ FUZZ_LDFLAGS_fuzz_options := -Wl,--wrap=hak_os_write_error
 # Targets of the operation language have its mutator.
 FUZZ_MUTATED := fuzz_api fuzz_threads fuzz_canary fuzz_corrupt
 
+# Hunters count, for campaigns, in how many executions each feature was seen; not instrumented.
+FUZZ_SPECIES = $(call hak_objects,$(call hak_out,audit,$(CC),default),\
+    fuzz/species.c fuzz/species_libfuzzer.c)
+FUZZ_SPECIES_LDFLAGS := -Wl,--wrap=LLVMFuzzerTestOneInput
+
 # $(1) flavour, $(2) compiler, $(3) geometry, $(4) its folder, $(5) target
 define fuzz_target_rules
 $(4)/hunt/$(5): $(call hak_objects,$(4),fuzz/$(5).c $(FUZZ_PARTS_$(5)) \
     $(if $(filter $(5),$(FUZZ_MUTATED)),fuzz/mutator.c fuzz/mutator_libfuzzer.c)) \
-    $(4)/libhakmem-prefixed.a
+    $(FUZZ_SPECIES) $(4)/libhakmem-prefixed.a
 	@mkdir -p $$(@D)
 	$(call hak_say,link)$(call hak_link,$(1),$(2),$(3)) -fsanitize=fuzzer \
-	    $(FUZZ_WRAP) $(FUZZ_LDFLAGS_$(5)) -o $$@ $$^
+	    $(FUZZ_SPECIES_LDFLAGS) $(FUZZ_WRAP) $(FUZZ_LDFLAGS_$(5)) -o $$@ $$^
 $(4)/replay/$(5): $(call hak_objects,$(4),fuzz/$(5).c $(FUZZ_PARTS_$(5)) fuzz/replay.c) \
     $(4)/libhakmem-prefixed.a
 	@mkdir -p $$(@D)
@@ -56,22 +64,24 @@ endef
 $(foreach g,default small,$(foreach f,fuzz fuzz-tsan,$(call fuzz_use,$(f),$(CLANG),$(g))))
 
 # AFL++ brings its driver; its mutator is a library that afl-fuzz loads.
-# $(1) geometry, $(2) folder, $(3) target
+# $(1) flavour, $(2) geometry, $(3) folder, $(4) target
 define fuzz_afl_rules
-$(2)/hunt/$(3): $(call hak_objects,$(2),fuzz/$(3).c $(FUZZ_PARTS_$(3))) \
-    $(2)/libhakmem-prefixed.a
+$(3)/hunt/$(4): $(call hak_objects,$(3),fuzz/$(4).c $(FUZZ_PARTS_$(4))) \
+    $(3)/libhakmem-prefixed.a
 	@mkdir -p $$(@D)
-	$(call hak_say,link)$(call hak_link,afl,$(AFL_CC),$(1)) -fsanitize=fuzzer \
-	    $(FUZZ_WRAP) $(FUZZ_LDFLAGS_$(3)) -o $$@ $$^
-$(2)/replay/$(3): $(call hak_objects,$(2),fuzz/$(3).c $(FUZZ_PARTS_$(3)) fuzz/replay.c) \
-    $(2)/libhakmem-prefixed.a
+	$(call hak_say,link)$(call hak_link,$(1),$(AFL_CC),$(2)) -fsanitize=fuzzer \
+	    $(FUZZ_WRAP) $(FUZZ_LDFLAGS_$(4)) -o $$@ $$^
+$(3)/replay/$(4): $(call hak_objects,$(3),fuzz/$(4).c $(FUZZ_PARTS_$(4)) fuzz/replay.c) \
+    $(3)/libhakmem-prefixed.a
 	@mkdir -p $$(@D)
-	$(call hak_say,link)$(call hak_link,afl,$(AFL_CC),$(1)) \
-	    $(FUZZ_WRAP) $(FUZZ_LDFLAGS_$(3)) -o $$@ $$^
+	$(call hak_say,link)$(call hak_link,$(1),$(AFL_CC),$(2)) \
+	    $(FUZZ_WRAP) $(FUZZ_LDFLAGS_$(4)) -o $$@ $$^
 endef
-$(foreach g,default small,$(call hak_use,afl,$(AFL_CC),$(g)) \
+$(foreach f,afl afl-plain afl-cmplog,$(foreach g,default small,$(call hak_use,$(f),$(AFL_CC),$(g)) \
     $(foreach t,$(FUZZ_TARGETS),$(eval $(call \
-    fuzz_afl_rules,$(g),$(call hak_out,afl,$(AFL_CC),$(g)),$(t)))))
+    fuzz_afl_rules,$(f),$(g),$(call hak_out,$(f),$(AFL_CC),$(g)),$(t))))))
+# afl-clang-fast is told by the environment.
+$(BUILD)/afl-cmplog-% $(BUILD)/sched-afl-cmplog-%: export AFL_LLVM_CMPLOG := 1
 $(BUILD)/afl-mutator.so: $(call hak_objects,$(call hak_out,audit,$(CC),default),\
     fuzz/mutator.c fuzz/mutator_afl.c $(FUZZ_LANGUAGE))
 	$(call hak_say,link)$(call hak_link,audit,$(CC),default) -shared -o $@ $^

@@ -1,6 +1,7 @@
 """What hunt and repro share: the registry of targets, their builds, environments and seeds."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,11 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = Path(os.environ.get("BUILD") or "build")
 CLANG = os.environ.get("CLANG") or "clang-19"
 AFL_CC = os.environ.get("AFL_CC") or "afl-clang-fast"
-FINDINGS = Path("findings")
+FINDINGS = Path(os.environ.get("FINDINGS") or "findings")
+
+# The line in which a program says what is wrong.
+REASON = re.compile(r"found: .*|ERROR: \w*Sanitizer: .*|WARNING: ThreadSanitizer: .*"
+                    r"|runtime error: .*|hakmem: .*|ERROR: libFuzzer: .*")
 
 ASAN = ("detect_leaks=0:detect_stack_use_after_return=0:quarantine_size_mb=16"
         ":allocator_may_return_null=1")
@@ -115,6 +120,17 @@ def environment_of(instance):
         )
     environment.pop("HAKMEM_OPTIONS", None)
     return environment
+
+
+def mutator_library():
+    """What afl-fuzz loads; made by make."""
+    return (ROOT / BUILD / "afl-mutator.so").resolve()
+
+
+def afl_stats(path):
+    """What an instance of afl-fuzz says of itself in its fuzzer_stats."""
+    lines = [line.partition(":") for line in path.read_text().splitlines()]
+    return {key.strip(): value.strip() for key, _, value in lines}
 
 
 def corpus_files(target):

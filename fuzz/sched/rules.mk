@@ -5,14 +5,18 @@
 # executions. OUT/libsched.a is the scheduler; it is never instrumented for coverage or for races.
 #
 #   OUT/replay/TARGET, OUT/hunt/TARGET    as in fuzz/rules.mk, for the targets on logical threads
+#   OUT/walk/TARGET                       runs a corpus under one strategy, seed after seed
 #   OUT/tests/model/{litmus,planted,protocol}
 
-SCHED_FLAVOURS := sched sched-asan sched-fuzz sched-tsan sched-afl
+SCHED_FLAVOURS := sched sched-asan sched-fuzz sched-tsan sched-afl sched-afl-plain \
+    sched-afl-cmplog
 SCHED_GEOMETRIES := default small
 FLAVOURS += $(SCHED_FLAVOURS)
 CFLAGS_sched := -O2
 CFLAGS_sched-afl := -O1 -fno-omit-frame-pointer $(SANITIZE_ADDRESS) \
     -fsanitize-address-use-after-return=never
+CFLAGS_sched-afl-plain := -O2
+CFLAGS_sched-afl-cmplog := -O2
 CFLAGS_sched-asan := $(CFLAGS_sched-afl) -fno-sanitize-address-globals-dead-stripping
 CFLAGS_sched-fuzz := $(CFLAGS_sched-asan) -fsanitize=fuzzer-no-link \
     -fno-sanitize-coverage=stack-depth
@@ -82,9 +86,14 @@ $(5)/replay/$(6): $(call hak_objects,$(4),fuzz/$(6).c $(SCHED_PARTS) fuzz/replay
 	@mkdir -p $$(@D)
 	$(call hak_say,link)$(call hak_link,$(1),$(2),$(3)) -o $$@ $$^
 $(5)/hunt/$(6): $(call hak_objects,$(4),fuzz/$(6).c $(SCHED_PARTS) $(7)) \
+    $(if $(7),$(FUZZ_SPECIES)) $(4)/allocator.o $(4)/libsched.a
+	@mkdir -p $$(@D)
+	$(call hak_say,link)$(call hak_link,$(1),$(2),$(3)) -fsanitize=fuzzer \
+	    $(if $(7),$(FUZZ_SPECIES_LDFLAGS)) -o $$@ $$^
+$(5)/walk/$(6): $(call hak_objects,$(4),fuzz/$(6).c $(SCHED_PARTS) fuzz/walk.c fuzz/species.c) \
     $(4)/allocator.o $(4)/libsched.a
 	@mkdir -p $$(@D)
-	$(call hak_say,link)$(call hak_link,$(1),$(2),$(3)) -fsanitize=fuzzer -o $$@ $$^
+	$(call hak_say,link)$(call hak_link,$(1),$(2),$(3)) -o $$@ $$^
 endef
 
 # $(1) flavour, $(2) compiler, $(3) flavour whose folder has the programs, $(4) more parts
@@ -97,7 +106,7 @@ $(call sched_use,sched,$(CC),sched)
 $(foreach f,sched-asan sched-fuzz sched-tsan,$(call sched_use,$(f),$(CLANG),$(f),\
     fuzz/mutator.c fuzz/mutator_libfuzzer.c))
 # AFL++ looks for all its programs in the folders of the flavour `afl`; it loads its mutator.
-$(call sched_use,sched-afl,$(AFL_CC),afl)
+$(foreach f,afl afl-plain afl-cmplog,$(call sched_use,sched-$(f),$(AFL_CC),$(f)))
 
 # ---- the scheduler itself, and the protocols ----
 

@@ -1,0 +1,1 @@
+"""The parts of scripts/overnight; docs/CAMPAIGN.md says what they keep."""
