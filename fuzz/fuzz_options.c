@@ -1,10 +1,13 @@
 // fuzz_options.c: the parser of HAKMEM_OPTIONS against a naive model of what options.h says.
 //
-// The model splits at commas and decides each item by itself; values, the number of refused items
-// and one report line for each must agree. Reports are caught at the system's seam.
+// An input is the string, and behind its first zero byte, if there is one, the file that it may
+// name; the first bytes of the file's path choose how reading it ends. The model splits at
+// separators and decides each item by itself; values, the number of refused items and one report
+// line for each must agree. Reports and reads are caught at the system's seam.
 #include "target.h"
 
 #include "../src/options.h"
+#include "../src/seam/os.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +15,12 @@
 const char target_name[] = "fuzz_options";
 
 void __wrap_hak_os_write_error(const char *text, size_t bytes);
+enum os_read __wrap_hak_os_read_file(const char *path, char *out, size_t bytes_max, size_t *bytes);
+
+static const char *file; // what the system holds, whatever the name
+static size_t file_bytes;
+static unsigned reads;
+static char path_read[OPTIONS_FILE_BYTES_MAX + 1];
 
 static const struct {
     const char *name;
@@ -39,7 +48,28 @@ void __wrap_hak_os_write_error(const char *text, size_t bytes)
     report_bytes += bytes;
 }
 
-// The index of the option that a well-formed item sets, or -1.
+static enum os_read outcome(const char *path)
+{
+    if (strncmp(path, "/fails", 6) == 0)
+        return OS_READ_FAILED;
+    if (strncmp(path, "/pipe", 5) == 0)
+        return OS_READ_NOT_REGULAR;
+    return file_bytes > OPTIONS_FILE_BYTES_MAX ? OS_READ_TOO_LARGE : OS_READ_ALL;
+}
+
+enum os_read __wrap_hak_os_read_file(const char *path, char *out, size_t bytes_max, size_t *bytes)
+{
+    if (bytes_max != OPTIONS_FILE_BYTES_MAX + 1)
+        target_found(&none, NULL, "another bound of a file than the header's");
+    reads++;
+    strcpy(path_read, path);
+    enum os_read result = outcome(path);
+    *bytes = file_bytes < bytes_max ? file_bytes : bytes_max;
+    memcpy(out, file, *bytes);
+    return result;
+}
+
+// The index of the option that a well-formed item sets, or -1. The item is changed.
 static int model_item(char *item, const bool *given, uint64_t *value)
 {
     char *equals = strchr(item, '=');
@@ -63,33 +93,76 @@ static int model_item(char *item, const bool *given, uint64_t *value)
     return -1;
 }
 
-static unsigned model(struct options *out, char *text)
+// One item; `fixed` options keep their values. False: it is refused.
+static bool model_set(struct options *out, char *item, bool *given, const bool *fixed)
+{
+    uint64_t value;
+    int i = model_item(item, given, &value);
+    if (i < 0)
+        return false;
+    given[i] = true;
+    if (!fixed[i])
+        *(uint64_t *)((char *)out + known[i].offset) = value;
+    return true;
+}
+
+static unsigned model_file(struct options *out, const bool *fixed)
 {
     unsigned refused = 0;
     bool given[KNOWN] = { false };
+    for (size_t at = 0; at < file_bytes;) {
+        const char *end = memchr(file + at, '\n', file_bytes - at);
+        size_t length = end ? (size_t)(end - file) - at : file_bytes - at;
+        char *line = strndup(file + at, length);
+        if (!line)
+            exit(2);
+        // A zero byte within is no part of any good line.
+        if (length && *line != '#' &&
+            (strlen(line) != length || !model_set(out, line, given, fixed)))
+            refused++;
+        free(line);
+        at += length + 1;
+    }
+    return refused;
+}
+
+// `path` becomes the file that is to be read, or NULL; it lies in `text`.
+static unsigned model(struct options *out, char *text, char **path)
+{
+    static const char file_item[] = "options_file=";
+    static const bool nothing[KNOWN];
+    unsigned refused = 0;
+    bool given[KNOWN] = { false };
+    *path = NULL;
     if (!*text)
         return 0;
     for (char *item; (item = strsep(&text, ",")) != NULL;) {
-        uint64_t value;
-        int i = model_item(item, given, &value);
-        if (i < 0) {
-            refused++;
+        if (strncmp(item, file_item, sizeof file_item - 1) != 0) {
+            refused += !model_set(out, item, given, nothing);
             continue;
         }
-        given[i] = true;
-        *(uint64_t *)((char *)out + known[i].offset) = value;
+        item += sizeof file_item - 1;
+        if (*path || *item != '/')
+            refused++;
+        else
+            *path = item;
     }
+    if (*path)
+        refused += outcome(*path) == OS_READ_ALL ? model_file(out, given) : 1;
     return refused;
 }
 
 static unsigned count_reports(size_t length)
 {
     static const char head[] = "hakmem: input: offset ";
+    static const char file_head[] = "hakmem: options_file: offset ";
     unsigned lines = 0;
     for (size_t at = 0; at < report_bytes;) {
         const char *end = memchr(reports + at, '\n', report_bytes - at);
-        if (!end || strncmp(reports + at, head, sizeof head - 1) != 0 ||
-            strtoull(reports + at + sizeof head - 1, NULL, 10) > length)
+        bool in_file = strncmp(reports + at, file_head, sizeof file_head - 1) == 0;
+        size_t skip = in_file ? sizeof file_head - 1 : sizeof head - 1;
+        if (!end || (!in_file && strncmp(reports + at, head, skip) != 0) ||
+            strtoull(reports + at + skip, NULL, 10) > (in_file ? file_bytes : length))
             target_found(&none, NULL, "a report that is no line with an offset of the text");
         for (const char *c = reports + at; c < end; c++)
             if (*c < ' ' || *c > '~')
@@ -102,25 +175,31 @@ static unsigned count_reports(size_t length)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size > 4096 || memchr(data, 0, size))
+    const uint8_t *zero = size ? memchr(data, 0, size) : NULL;
+    size_t length = zero ? (size_t)(zero - data) : size;
+    if (length > OPTIONS_FILE_BYTES_MAX)
         return -1;
-    char *text = malloc(size + 1), *copy = malloc(size + 1);
+    char *text = malloc(length + 1), *copy = malloc(length + 1), *path;
     if (!text || !copy)
         exit(2);
-    memcpy(text, data, size);
-    text[size] = 0;
-    memcpy(copy, text, size + 1);
+    memcpy(text, data, length);
+    text[length] = 0;
+    memcpy(copy, text, length + 1);
+    file = (const char *)data + length + (zero != NULL);
+    file_bytes = size - length - (zero != NULL);
     struct options got, expected;
     memset(&got, 0xa5, sizeof got);
     expected = got;
-    report_bytes = 0;
+    report_bytes = reads = 0;
     unsigned refused = hak_options_parse(&got, text, "input");
-    unsigned due = model(&expected, copy);
+    unsigned due = model(&expected, copy, &path);
+    if (reads != (path != NULL) || (path && strcmp(path, path_read) != 0))
+        target_found(&none, NULL, "another file was read than the one named, or not once");
     if (refused != due)
         target_found(&none, NULL, "another number of refused items than the model's");
     if (memcmp(&got, &expected, sizeof got) != 0)
         target_found(&none, NULL, "other values than the model's");
-    if (report_bytes < sizeof reports && count_reports(size) != refused)
+    if (report_bytes < sizeof reports && count_reports(length) != refused)
         target_found(&none, NULL, "not one report for each refused item");
     free(text);
     free(copy);

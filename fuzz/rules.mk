@@ -31,7 +31,7 @@ FUZZ_PARTS_fuzz_sizeclass := fuzz/target.c fuzz/os_fault.c $(FUZZ_LANGUAGE)
 FUZZ_PARTS_fuzz_options := fuzz/target.c fuzz/os_fault.c $(FUZZ_LANGUAGE)
 FUZZ_PARTS_fuzz_ops := fuzz/target.c fuzz/os_fault.c $(FUZZ_LANGUAGE)
 FUZZ_PARTS_fuzz_recording := $(FUZZ_PARTS_fuzz_ops) trace/recording.c trace/slot_map.c
-FUZZ_LDFLAGS_fuzz_options := -Wl,--wrap=hak_os_write_error
+FUZZ_LDFLAGS_fuzz_options := -Wl,--wrap=hak_os_write_error -Wl,--wrap=hak_os_read_file
 # Targets of the operation language have its mutator.
 FUZZ_MUTATED := fuzz_api fuzz_threads fuzz_canary fuzz_corrupt
 

@@ -1,7 +1,10 @@
-// options.c: the table of options, and the parser of HAKMEM_OPTIONS="name=value,name=value".
+// options.c: the table of options, and the parser of HAKMEM_OPTIONS="name=value,name=value" and of
+// the file that the item options_file=/path names.
 //
 // Strict: every item is name=decimal, once, in range; anything else is refused with the byte
-// offset of what is wrong and the reason, and the other items hold. No value is bent to fit.
+// offset of what is wrong and the reason, and the other items hold. No value is bent to fit. What
+// HAKMEM_OPTIONS itself gives goes before what its file gives. A file is a regular one of at most
+// OPTIONS_FILE_BYTES_MAX bytes, else nothing of it holds; it cannot name another.
 // hak_options is written by hak_options_read only, before any other thread reads it.
 #include "options.h"
 
@@ -29,18 +32,26 @@ struct option {
     { #name, help, min, max, standard, offsetof(struct options, name) },
 static const struct option table[] = { OPTIONS(OPTION_ENTRY) };
 enum { OPTION_COUNT = sizeof table / sizeof table[0] };
+_Static_assert(OPTIONS_FILE_BYTES_MAX == 4096, "the report of a larger file names this number");
 _Static_assert(OPTION_COUNT <= 32, "a bit of struct parse for each option");
 _Static_assert(MITIGATE_SEAL || sizeof(struct options) == OPTION_COUNT * sizeof(uint64_t),
                "an entry per field");
 
 struct options hak_options;
 
-// One run of the parser over one string.
+static const char file_option[] = "options_file";
+
+// One run of the parser over one text.
 struct parse {
     const char *text;
+    size_t length;
     const char *source;
     struct options *out;
     uint32_t given; // bit per entry of the table: has its value already
+    uint32_t fixed; // bit per entry: is not to be changed, whatever this text says
+    bool may_name_file;
+    bool names_file;
+    size_t path_start, path_end; // the path then: [start, end) of the text
     unsigned refused;
 };
 
@@ -84,18 +95,38 @@ static void refuse_range(struct parse *parse, size_t start, size_t end, const st
     refuse(parse, start, end, reason);
 }
 
+static bool is_name(const char *name, const char *text, size_t start, size_t end)
+{
+    while (start < end && *name != 0 && *name == text[start])
+        name++, start++;
+    return start == end && *name == 0;
+}
+
 // The entry whose name is the bytes [start, end), or NULL.
 static const struct option *find_option(const char *text, size_t start, size_t end)
 {
-    for (unsigned i = 0; i < OPTION_COUNT; i++) {
-        const char *name = table[i].name;
-        size_t at = start;
-        while (at < end && *name != 0 && *name == text[at])
-            name++, at++;
-        if (at == end && *name == 0)
+    for (unsigned i = 0; i < OPTION_COUNT; i++)
+        if (is_name(table[i].name, text, start, end))
             return &table[i];
-    }
     return NULL;
+}
+
+// Takes the path [start, end) of a file of options.
+static void parse_path(struct parse *parse, size_t start, size_t end)
+{
+    if (!parse->may_name_file)
+        refuse(parse, start, end, "a file of options cannot name another:");
+    else if (parse->names_file)
+        refuse(parse, start, end, "given twice: options_file");
+    else if (start == end || parse->text[start] != '/')
+        refuse(parse, start, end, "options_file must be an absolute path, not");
+    else if (end - start > OPTIONS_FILE_BYTES_MAX)
+        refuse(parse, start, end, "the path is too long:");
+    else {
+        parse->names_file = true;
+        parse->path_start = start;
+        parse->path_end = end;
+    }
 }
 
 static void parse_value(struct parse *parse, const struct option *option, size_t start, size_t end)
@@ -118,11 +149,12 @@ static void parse_value(struct parse *parse, const struct option *option, size_t
         refuse_range(parse, start, end, option);
         return;
     }
-    *field(parse->out, option) = value;
+    if ((parse->fixed >> (option - table) & 1) == 0)
+        *field(parse->out, option) = value;
     parse->given |= 1u << (option - table);
 }
 
-// One item: the bytes [start, end) between two commas.
+// One item: the bytes [start, end) between two separators.
 static void parse_item(struct parse *parse, size_t start, size_t end)
 {
     size_t equals = start;
@@ -133,7 +165,9 @@ static void parse_item(struct parse *parse, size_t start, size_t end)
         return;
     }
     const struct option *option = find_option(parse->text, start, equals);
-    if (option == NULL)
+    if (equals != end && is_name(file_option, parse->text, start, equals))
+        parse_path(parse, equals + 1, end);
+    else if (option == NULL)
         refuse(parse, start, equals, "unknown option");
     else if (equals == end)
         refuse(parse, start, end, "'=' and a number are missing after");
@@ -143,21 +177,69 @@ static void parse_item(struct parse *parse, size_t start, size_t end)
         parse_value(parse, option, equals + 1, end);
 }
 
-unsigned hak_options_parse(struct options *out, const char *text, const char *source)
+static size_t end_of_item(const struct parse *parse, size_t start, char separator)
 {
-    struct parse parse = { .text = text, .source = source, .out = out };
+    while (start < parse->length && parse->text[start] != separator)
+        start++;
+    return start;
+}
+
+static void parse_list(struct parse *parse)
+{
     size_t start = 0;
-    if (text[0] == 0)
-        return 0;
-    for (;;) {
-        size_t end = start;
-        while (text[end] != 0 && text[end] != ',')
-            end++;
-        parse_item(&parse, start, end);
-        if (text[end] == 0)
-            return parse.refused;
+    while (parse->length != 0) {
+        size_t end = end_of_item(parse, start, ',');
+        parse_item(parse, start, end);
+        if (end == parse->length)
+            return;
         start = end + 1;
     }
+}
+
+// An item to a line; empty lines, and those that begin with '#', are for people.
+static void parse_lines(struct parse *parse)
+{
+    size_t end;
+    for (size_t start = 0; start < parse->length; start = end + 1) {
+        end = end_of_item(parse, start, '\n');
+        if (start != end && parse->text[start] != '#')
+            parse_item(parse, start, end);
+    }
+}
+
+// The items of the file that `list` names.
+static void parse_file(struct parse *list)
+{
+    static char text[OPTIONS_FILE_BYTES_MAX + 1]; // first the path, then the contents
+    size_t length = list->path_end - list->path_start;
+    size_t bytes;
+    for (size_t i = 0; i < length; i++)
+        text[i] = list->text[list->path_start + i];
+    text[length] = 0;
+    enum os_read result = hak_os_read_file(text, text, sizeof text, &bytes);
+    if (result != OS_READ_ALL) {
+        refuse(list, list->path_start, list->path_end,
+               result == OS_READ_TOO_LARGE     ? "larger than 4096 bytes: the file of options"
+               : result == OS_READ_NOT_REGULAR ? "not a regular file:"
+                                               : "cannot read the file of options");
+        return;
+    }
+    struct parse lines = {
+        .text = text, .length = bytes, .source = file_option, .out = list->out, .fixed = list->given
+    };
+    parse_lines(&lines);
+    list->refused += lines.refused;
+}
+
+unsigned hak_options_parse(struct options *out, const char *text, const char *source)
+{
+    struct parse parse = { .text = text, .source = source, .out = out, .may_name_file = true };
+    while (text[parse.length] != 0)
+        parse.length++;
+    parse_list(&parse);
+    if (parse.names_file)
+        parse_file(&parse);
+    return parse.refused;
 }
 
 void hak_options_defaults(struct options *out)
@@ -190,5 +272,7 @@ void hak_options_help(int fd)
         hak_put_text(&out, table[i].help);
         hak_put_text(&out, "\n");
     }
+    hak_put_text_column(&out, file_option, 16);
+    hak_put_text(&out, "an absolute path: a file with one of the above on each line\n");
     (void)hak_print_end(&out);
 }

@@ -3,10 +3,16 @@
 // HAKMEM_OPTIONS="name=value,name=value". A process that gained privileges at exec reads none. An
 // item that is malformed, unknown or out of range is refused with its offset and the reason on
 // standard error; the others hold. The defaults are the best configuration.
+//
+// One item may be options_file=/absolute/path: a file of at most 4096 bytes with name=value on each
+// line; lines that are empty or begin with '#' are skipped. What HAKMEM_OPTIONS itself gives goes
+// before what the file gives.
 #ifndef HAK_OPTIONS_H
 #define HAK_OPTIONS_H
 
 #include "config.h"
+
+enum { OPTIONS_FILE_BYTES_MAX = 4096 };
 
 struct ON_SEALED_PAGE options {
     uint64_t arena_mib;      // largest address space to reserve, MiB; 0: as much as is sensible
@@ -26,8 +32,9 @@ void hak_options_read(void);
 
 void hak_options_defaults(struct options *out);
 
-// Parses one option string into `out` and reports refused items to standard error, naming `source`.
-// Returns the number of refused items. For tests and for hak_options_read.
+// Parses one option string, and the file that it names, into `out` and reports refused items to
+// standard error, naming `source` or "options_file". Returns the number of refused items. For tests
+// and for hak_options_read; one thread at a time.
 unsigned hak_options_parse(struct options *out, const char *text, const char *source);
 
 // Writes the table (name, range, default, help) to a descriptor, a line each.

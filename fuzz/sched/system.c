@@ -389,6 +389,13 @@ const char *hak_os_environment(const char *name)
     return strcmp(name, "HAKMEM_OPTIONS") == 0 ? sys.options : NULL;
 }
 
+// Here are no files.
+enum os_read hak_os_read_file(const char *path, char *out, size_t bytes_max, size_t *bytes)
+{
+    (void)path, (void)out, (void)bytes_max, (void)bytes;
+    return OS_READ_FAILED;
+}
+
 bool hak_os_write_fd(int fd, const char *text, size_t bytes)
 {
     return write(fd, text, bytes) == (ssize_t)bytes;

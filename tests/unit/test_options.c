@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "options.h"
 
@@ -141,6 +142,109 @@ static void test_random(void **state)
     }
 }
 
+// A file with these bytes, and the string that names it.
+struct options_file {
+    char path[64];
+    char item[96];
+};
+
+static void file_make(struct options_file *file, const char *bytes, size_t count)
+{
+    strcpy(file->path, "/tmp/hakmem-options-XXXXXX");
+    int fd = mkstemp(file->path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes, count), count);
+    close(fd);
+    snprintf(file->item, sizeof file->item, "options_file=%s", file->path);
+}
+
+static void expect_file_refusal(const char *bytes, size_t count, const char *report)
+{
+    struct options_file file;
+    struct capture capture;
+    file_make(&file, bytes, count);
+    assert_int_equal(parse(&capture, file.item), 1);
+    unlink(file.path);
+    assert_string_equal(capture.text, report);
+    expect_defaults();
+}
+
+static void test_file(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "# made by hand\n\ncache_kib=7\npurge_delay_ms=0\n#stats=2\nforeign=1";
+    struct options_file file;
+    struct capture capture;
+    char both[160];
+    file_make(&file, text, sizeof text - 1);
+    assert_int_equal(parse(&capture, file.item), 0);
+    assert_int_equal(parsed.cache_kib, 7);
+    assert_int_equal(parsed.purge_delay_ms, 0);
+    assert_int_equal(parsed.foreign, 1);
+    assert_int_equal(parsed.stats, 0);
+    // What stands beside it goes before it, on either side.
+    snprintf(both, sizeof both, "cache_kib=9,%s,foreign=0", file.item);
+    assert_int_equal(parse(&capture, both), 0);
+    assert_int_equal(parsed.cache_kib, 9);
+    assert_int_equal(parsed.foreign, 0);
+    assert_int_equal(parsed.purge_delay_ms, 0);
+    unlink(file.path);
+}
+
+static void test_file_refused(void **state)
+{
+    (void)state;
+    expect_file_refusal("stats=1\r\n", 9,
+                        "hakmem: options_file: offset 6: not a decimal number: '1?'\n");
+    expect_file_refusal("#\nfoo=1\n", 8, "hakmem: options_file: offset 2: unknown option 'foo'\n");
+    expect_file_refusal("stats=1\0", 8,
+                        "hakmem: options_file: offset 6: not a decimal number: '1?'\n");
+    expect_file_refusal("options_file=/tmp/x", 19,
+                        "hakmem: options_file: offset 13: a file of options cannot name another: "
+                        "'/tmp/x'\n");
+    expect_refusal("options_file=x", "offset 13: options_file must be an absolute path, not 'x'");
+    expect_refusal("options_file=", "offset 13: options_file must be an absolute path, not");
+    expect_refusal("options_file", "offset 0: unknown option 'options_file'");
+    expect_refusal("options_file=/dev/null", "offset 13: not a regular file: '/dev/null'");
+    expect_refusal("options_file=/tmp", "offset 13: not a regular file: '/tmp'");
+    expect_refusal("options_file=/nonexistent/x",
+                   "offset 13: cannot read the file of options '/nonexistent/x'");
+}
+
+// A pipe that nobody writes to does not hold the program up; a file is read to its bound only.
+static void test_file_bounds(void **state)
+{
+    (void)state;
+    static char text[2 << 20];
+    struct options_file file;
+    struct capture capture;
+    char report[256];
+    memset(text, '#', sizeof text);
+    file_make(&file, text, OPTIONS_FILE_BYTES_MAX);
+    assert_int_equal(parse(&capture, file.item), 0);
+    unlink(file.path);
+    file_make(&file, text, sizeof text);
+    assert_int_equal(parse(&capture, file.item), 1);
+    snprintf(report, sizeof report,
+             "hakmem: TEST: offset 13: larger than 4096 bytes: the file of options '%s'\n",
+             file.path);
+    assert_string_equal(capture.text, report);
+    unlink(file.path);
+    assert_int_equal(mkfifo(file.path, 0600), 0);
+    assert_int_equal(parse(&capture, file.item), 1);
+    assert_non_null(strstr(capture.text, "not a regular file: '/tmp/hakmem-options-"));
+    unlink(file.path);
+    // A path longer than any that can be opened.
+    static char item[OPTIONS_FILE_BYTES_MAX + 64] = "options_file=";
+    memset(item + 13, '/', OPTIONS_FILE_BYTES_MAX + 1);
+    assert_int_equal(parse(&capture, item), 1);
+    assert_non_null(strstr(capture.text, "the path is too long: '////"));
+    item[13 + OPTIONS_FILE_BYTES_MAX] = 0;
+    assert_int_equal(parse(&capture, item), 1);
+    expect_defaults();
+}
+
 static void test_environment(void **state)
 {
     (void)state;
@@ -173,7 +277,7 @@ static void test_help(void **state)
     for (const char *at = text; *at != 0; at++)
         lines += *at == '\n';
     if (!MITIGATE_SEAL) // else the structure fills a page
-        assert_int_equal(lines, sizeof(struct options) / sizeof(uint64_t));
+        assert_int_equal(lines, sizeof(struct options) / sizeof(uint64_t) + 1); // and the file
 }
 
 int main(void)
@@ -182,7 +286,9 @@ int main(void)
         cmocka_unit_test(test_accepted),       cmocka_unit_test(test_refused),
         cmocka_unit_test(test_refused_values), cmocka_unit_test(test_mixed),
         cmocka_unit_test(test_long_item),      cmocka_unit_test(test_random),
-        cmocka_unit_test(test_environment),    cmocka_unit_test(test_help),
+        cmocka_unit_test(test_file),           cmocka_unit_test(test_file_refused),
+        cmocka_unit_test(test_file_bounds),    cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_help),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
