@@ -202,7 +202,7 @@ _Noreturn COLD static void fault_no_block(void *p)
 static struct slab *large_record(void *p, unsigned tag, enum fault otherwise)
 {
     struct slab *s = hak_large_record(p);
-    if (unlikely(s == NULL) || (MITIGATE_QUARANTINE && !hak_large_is_live(s)))
+    if (unlikely(s == NULL || !hak_large_is_live(s)))
         hak_fault(otherwise, p, tag);
     return s;
 }

@@ -7,6 +7,7 @@
 //   remote:     a slab with remote bits, or whose token is taken, is in its owner's inbox: a lost
 //               notification would be neither
 //   conservation:  capacity == live + cached + free + remote, each block in one place
+//   large:      a record that is not live is kept or held back by a heap
 //   hints:      a SuperSlab with free (EMPTY) units has its hint
 //
 // "In no other magazine" needs a bit per possible block: scratch memory, mapped for the walk. All
@@ -28,6 +29,8 @@ struct walk {
     uint64_t partial; // slabs that say that they are in one
     uint64_t inboxed; // slabs found in inboxes
     uint64_t pending; // slabs whose token is taken
+    uint64_t resting; // large and huge runs that heaps say they keep or hold back
+    uint64_t freed;   // those whose record says so
 };
 
 static void error(struct walk *w, const char *what, const void *where)
@@ -67,6 +70,17 @@ static void check_cached_block(struct walk *w, unsigned class_index, const void 
     w->report->cached++;
 }
 
+static void check_recent(struct walk *w, const struct recent *r)
+{
+    for (uint32_t i = 0; i < r->count; i++) {
+        const struct slab *s = hak_slab_at(r->unit[i]);
+        if (own_load(&s->state) <= SLAB_ACTIVE || own_load(&s->units) != r->units ||
+            hak_large_is_live(s))
+            error(w, "a kept run is none, of another length, or handed out", hak_slab_base(s));
+    }
+    w->resting += r->count;
+}
+
 static void check_heap(struct walk *w, struct heap *h)
 {
     if (!hak_heap_ok(h))
@@ -83,6 +97,9 @@ static void check_heap(struct walk *w, struct heap *h)
         if (p != NULL)
             check_cached_block(w, hak_tag_of(p), p);
     }
+    check_recent(w, &h->recent);
+    if (MITIGATE_QUARANTINE)
+        w->resting += hak_held_count(&hak_heap_extra(h)->held);
     const struct slab *s = load_acquire(AUDIT_INBOX, &h->inbox.head);
     for (; s != NULL; s = load_relaxed(AUDIT_LINK, &s->link)) {
         if (!hak_remote_is_owner(s, &h->inbox))
@@ -155,8 +172,10 @@ static void check_runs(struct walk *w)
     uint32_t unit = 0;
     uint32_t end = hak_superslabs_begun() * SUPERSLAB_UNITS;
     for (const struct slab *s; (s = hak_slab_walk(&unit, end)) != NULL;) {
-        if (MITIGATE_QUARANTINE && own_load(&s->state) > SLAB_ACTIVE && !hak_large_is_live(s))
-            continue; // held back
+        if (own_load(&s->state) > SLAB_ACTIVE && !hak_large_is_live(s)) {
+            w->freed++;
+            continue;
+        }
         switch (own_load(&s->state)) {
         case SLAB_ACTIVE:
             check_slab(w, s);
@@ -186,6 +205,9 @@ static void check_sums(struct walk *w)
         error(w, "a slab is lost from its list", NULL);
     if (w->inboxed != w->pending)
         error(w, "a slab's token is taken, but it is in no inbox", NULL);
+    // A guard that the system did not remove leaves a freed run for ever.
+    if (w->resting > w->freed || (w->resting < w->freed && !MITIGATE_GUARDS))
+        error(w, "a freed large block is lost, or kept twice", NULL);
     if (r->free + r->remote + r->cached > r->capacity)
         error(w, "there are more free blocks than blocks", NULL);
     else

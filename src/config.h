@@ -62,6 +62,10 @@ _Static_assert(SLAB_WORDS_MAX >= 1 && SLAB_WORDS_MAX <= 64, "bitmaps are 1 to 64
 // Of a large run, so much may stay committed beyond its last page before the tail is given back.
 #define LARGE_TAIL_SHIFT 2
 _Static_assert(LARGE_SIZE_MAX > CLASS_SIZE_MAX, "the large tier begins where classes end");
+// Freed large and huge blocks that a heap keeps: at most so many, of at most so many units in all,
+// about what its magazines may hold together.
+#define RECENT_RUNS_MAX 4u
+#define RECENT_UNITS_MAX SMALL_OR(40u, 104u)
 
 // ---- magazines (blocks): capacities are 2^k - 1, so that with its sentinel one fills a power of 2
 #define MAGAZINE_BLOCKS_START SMALL_OR(1u, 3u)

@@ -432,6 +432,7 @@ void hak_heap_flush_all(struct heap *h)
     }
     hak_heap_drain(h);
     hak_heap_release_kept(h);
+    hak_recent_release(&h->recent);
     if (MITIGATE_QUARANTINE)
         hak_held_release(&hak_heap_extra(h)->held, h->now_ms);
 }
@@ -446,6 +447,7 @@ void hak_heap_trim(struct heap *h)
             flush(h, c, (count + 1) / 2);
         h->refilled_then[c] = refilled;
     }
+    hak_recent_trim(&h->recent);
 }
 
 // ---- sweeping ----

@@ -9,6 +9,7 @@
 #include "held.h"
 #include "pool.h"
 #include "quarantine.h"
+#include "recent.h"
 #include "remote.h"
 
 // A stack of free blocks of one class. slots[0] is NULL, the sentinel of an empty stack; blocks are
@@ -51,6 +52,7 @@ struct heap {
     struct slab *last[CLASS_COUNT + 1];  // ... and added here
     struct slab *kept[CLASS_COUNT + 1];  // an empty one kept for the next refill, or NULL
     struct heap_counters counters;
+    struct recent recent;                    // large and huge runs
     uint64_t now_ms;                         // the clock when it entered its slow path
     uint64_t trimmed_ms;                     // when hak_heap_trim looked last
     uint64_t refilled_then[CLASS_COUNT + 1]; // counters.refilled at that time
@@ -110,11 +112,12 @@ void hak_heap_free_one(struct heap *h, unsigned class_index, void *p);
 // one with a new heap does.
 void hak_heap_shrink(struct heap *h);
 
-// Flushes all magazines, drains the inbox, releases every empty slab.
+// Flushes all magazines, drains the inbox, releases every empty slab and every kept run.
 void hak_heap_flush_all(struct heap *h);
 
-// Flushes half of each magazine that was not refilled since the last call: a cache that is not
-// needed decays. Called by the owner about once per purge delay.
+// Flushes half of each magazine that was not refilled since the last call, and the large runs that
+// were of no use: a cache that is not needed decays. Called by the owner about once per purge
+// delay.
 void hak_heap_trim(struct heap *h);
 
 // Takes back what other threads freed. Returns the number of blocks.

@@ -33,7 +33,7 @@ static bool release_oldest(struct held *held, uint64_t now_ms)
 static bool is_full(const struct held *held, uint32_t units)
 {
     size_t units_max = (hak_arena.bytes >> UNIT_SHIFT) / HELD_ARENA_SHARE;
-    return held->added - held->taken == HELD_BLOCKS_MAX || held->units + units > units_max;
+    return hak_held_count(held) == HELD_BLOCKS_MAX || held->units + units > units_max;
 }
 
 bool hak_held_add(struct held *held, struct slab *s, uint64_t now_ms)

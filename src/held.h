@@ -18,6 +18,11 @@ struct held {
 // if the system refuses or too much is held already.
 bool hak_held_add(struct held *held, struct slab *s, uint64_t now_ms);
 
+static inline uint32_t hak_held_count(const struct held *held)
+{
+    return held->added - held->taken;
+}
+
 // Gives all to the pool, but for those that the system does not make accessible again.
 void hak_held_release(struct held *held, uint64_t now_ms);
 

@@ -85,18 +85,41 @@ uint64_t hak_large_guards_refused(void)
     return load_relaxed(GUARD_REFUSED_READ, &guards.refused);
 }
 
-static void *hand_out(struct heap *h, const struct run *r, enum slab_state state, size_t n)
+static void *hand_out(struct heap *h, struct slab *s, size_t n)
 {
-    struct slab *s = hak_slab_at(r->unit);
-    void *p = hak_unit_base(r->unit);
-    hak_slab_begin_block(s, state, r->units, hak_large_usable(n));
     if (MITIGATE_GUARDS)
         add_guard(s);
     store_relaxed(LARGE_LIVE, &s->live, 1); // the user passes the pointer on with its own order
-    hak_count(state == SLAB_LARGE ? &h->counters.large : &h->counters.huge, 1);
-    hak_count(&h->counters.large_bytes, hak_large_usable(n));
-    sanitize_take(p, n, r->units * UNIT_SIZE);
-    return p;
+    bool large = own_load(&s->state) == SLAB_LARGE;
+    hak_count(large ? &h->counters.large : &h->counters.huge, 1);
+    hak_count(&h->counters.large_bytes, own_load(&s->bytes));
+    sanitize_take(hak_slab_base(s), n, own_load(&s->units) * UNIT_SIZE);
+    return hak_slab_base(s);
+}
+
+static void *hand_out_run(struct heap *h, const struct run *r, enum slab_state state, size_t n)
+{
+    struct slab *s = hak_slab_at(r->unit);
+    hak_slab_begin_block(s, state, r->units, hak_large_usable(n));
+    return hand_out(h, s, n);
+}
+
+// A block that the heap freed a moment ago and kept, if one fits.
+static void *hand_out_recent(struct heap *h, size_t n, size_t align, bool zero)
+{
+    struct slab *s = KEEPS_RECENT ? hak_recent_take(&h->recent, units_for(n)) : NULL;
+    if (s == NULL)
+        return NULL;
+    if (((uintptr_t)hak_slab_base(s) & (align - 1)) != 0) {
+        hak_recent_keep(&h->recent, s, h->now_ms);
+        return NULL;
+    }
+    own_store(&s->bytes, hak_large_usable(n));
+    if (zero) {
+        sanitize_open(hak_slab_base(s), n);
+        __builtin_memset(hak_slab_base(s), 0, n);
+    }
+    return hand_out(h, s, n);
 }
 
 static void count_freed(struct heap *h, const struct slab *s)
@@ -118,12 +141,15 @@ void *hak_large_alloc(struct heap *h, size_t n, size_t align, bool zero)
     uint32_t units = units_for(n);
     unsigned align_units = (unsigned)max_size(align >> UNIT_SHIFT, 1);
     struct run r;
+    void *p = hand_out_recent(h, n, align, zero);
+    if (p != NULL)
+        return p;
     if (align_units > SUPERSLAB_UNITS ||
         hak_pool_acquire(units, units, align_units, POOL_EXHAUSTIVE, &r) == POOL_NONE)
         return NULL;
     if (zero)
         hak_pool_zero_warm(&r);
-    return hand_out(h, &r, SLAB_LARGE, n);
+    return hand_out_run(h, &r, SLAB_LARGE, n);
 }
 
 void *hak_huge_alloc(struct heap *h, size_t n, size_t align, bool zero)
@@ -131,9 +157,12 @@ void *hak_huge_alloc(struct heap *h, size_t n, size_t align, bool zero)
     struct run r;
     if (n > hak_arena.bytes)
         return NULL;
+    void *p = hand_out_recent(h, n, align, zero);
+    if (p != NULL)
+        return p;
     if (hak_pool_acquire_huge(units_for(n), align, zero, &r) == POOL_NONE)
         return NULL;
-    return hand_out(h, &r, SLAB_HUGE, n);
+    return hand_out_run(h, &r, SLAB_HUGE, n);
 }
 
 struct slab *hak_large_record(const void *p)
@@ -185,6 +214,8 @@ bool hak_large_free(struct heap *h, struct slab *s)
     if (MITIGATE_GUARDS && !remove_guard(s))
         return true; // the units stay with this record, unused: a free of them is a second one
     sanitize_give(hak_slab_base(s), units * UNIT_SIZE);
+    if (KEEPS_RECENT && h != NULL && hak_recent_keep(&h->recent, s, h->now_ms))
+        return true;
     hak_slab_end(s);
     release_units(unit, units, h != NULL ? h->now_ms : os_clock_ms());
     return true;

@@ -39,7 +39,7 @@ struct large_counts {
 };
 struct large_counts hak_large_live(void);
 
-// Whether the block of the record is handed out; false: it is held back.
+// Whether the block of the record is handed out; false: it was freed, and is kept or held back.
 bool hak_large_is_live(const struct slab *s);
 
 // Large blocks that should have had a guard behind them and got none: there were GUARDS_MAX, or the

@@ -34,11 +34,10 @@ static void start_library(void)
 // Bytes that a block takes besides those that may be used.
 #define GUARD (MITIGATE_GUARDS ? os_page_size() : 0)
 
-// Freed blocks that the hardened flavour holds back.
+// Freed blocks that the heap keeps, or holds back.
 static void end_hold(void)
 {
-    if (MITIGATE_QUARANTINE)
-        hak_heap_flush_all(mine);
+    hak_heap_flush_all(mine);
 }
 
 static void expect_nothing_left(void)
