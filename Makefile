@@ -338,6 +338,7 @@ setup: ## install the packages that are missing (says what it does)
 -include tests/rules.mk tests/wrong/rules.mk fuzz/rules.mk fuzz/sched/rules.mk bench/rules.mk
 -include stress/rules.mk
 -include trace/rules.mk fuzz/minimize.mk tests/mutants/rules.mk packaging/rules.mk
+-include tests/identical/rules.mk
 -include report/rules.mk tests/campaign/rules.mk
 
 $(call hak_use,$(FLAVOUR),$(CC),$(GEOMETRY))
