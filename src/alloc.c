@@ -399,15 +399,13 @@ static void *realloc_outside(void *p, size_t n)
     return to != NULL ? to : move_block(p, old_bytes, n);
 }
 
-// The record of the small block that begins at p.
-static struct slab *small_record(void *p, unsigned tag, enum fault otherwise)
+// Stops if no block of a class begins at p.
+ALWAYS_INLINE void expect_small(void *p, unsigned tag, enum fault otherwise)
 {
-    struct slab *s = tag == TAG_NONE ? NULL : hak_slab_of_unit(hak_unit_of(p));
-    if (unlikely(s == NULL || hak_slab_index(s, p) == UINT32_MAX))
+    if (unlikely(tag == TAG_NONE || !hak_slab_begins_at(p, tag)))
         hak_fault(otherwise, p, tag);
     if (MITIGATE_BLOCKS)
         hak_harden_check(p, tag, otherwise);
-    return s;
 }
 
 void *hak_realloc_block(void *p, size_t n)
@@ -419,7 +417,7 @@ void *hak_realloc_block(void *p, size_t n)
     unsigned tag = hak_tag_of(p);
     if (tag > CLASS_LAST)
         return realloc_large(p, tag, n);
-    small_record(p, tag, FAULT_INVALID_REALLOC);
+    expect_small(p, tag, FAULT_INVALID_REALLOC);
     size_t old_bytes = hak_class_bytes(tag) - CANARY_BYTES;
     if (n <= old_bytes && (n > old_bytes / 2 || hak_class_of(n + CANARY_BYTES) == tag)) {
         sanitize_take_more(p, n, old_bytes);
@@ -428,25 +426,34 @@ void *hak_realloc_block(void *p, size_t n)
     return move_block(p, old_bytes, n);
 }
 
+NOINLINE static size_t mapped_usable(void *p)
+{
+    hak_enter_as_guest();
+    size_t bytes = hak_mapped_usable(p);
+    hak_leave_as_guest();
+    if (bytes == 0)
+        hak_fault(FAULT_FOREIGN_SIZE, p, TAG_NONE);
+    sanitize_take_more(p, bytes, bytes);
+    return bytes;
+}
+
+NOINLINE static size_t large_usable(void *p, unsigned tag)
+{
+    size_t bytes = own_load(&large_record(p, tag, FAULT_INVALID_SIZE)->bytes);
+    sanitize_take_more(p, bytes, bytes);
+    return bytes;
+}
+
+// A leaf but for its tail calls: some programs ask for the size of each block at malloc and free.
 size_t hak_usable_bytes(void *p)
 {
-    size_t bytes;
-    if (unlikely(!hak_arena_has(p))) {
-        hak_enter_as_guest();
-        bytes = hak_mapped_usable(p);
-        hak_leave_as_guest();
-        if (bytes == 0)
-            hak_fault(FAULT_FOREIGN_SIZE, p, TAG_NONE);
-        sanitize_take_more(p, bytes, bytes);
-        return bytes;
-    }
+    if (unlikely(!hak_arena_has(p)))
+        return mapped_usable(p);
     unsigned tag = hak_tag_of(p);
-    if (tag > CLASS_LAST) {
-        bytes = own_load(&large_record(p, tag, FAULT_INVALID_SIZE)->bytes);
-    } else {
-        small_record(p, tag, FAULT_INVALID_SIZE);
-        bytes = hak_class_bytes(tag) - CANARY_BYTES;
-    }
+    if (unlikely(tag > CLASS_LAST))
+        return large_usable(p, tag);
+    expect_small(p, tag, FAULT_INVALID_SIZE);
+    size_t bytes = hak_class_bytes(tag) - CANARY_BYTES;
     sanitize_take_more(p, bytes, bytes); // what is told may be used
     return bytes;
 }

@@ -124,6 +124,20 @@ uint64_t hak_slab_give(struct slab *s, unsigned word, uint64_t bits);
 // Index of the block that begins at p; UINT32_MAX if none does (p is misaligned or in the tail).
 uint32_t hak_slab_index(const struct slab *s, const void *p);
 
+// Whether a block begins at p, which lies in a slab of the class. For paths that are called as
+// often as malloc is: hak_slab_index says the same.
+static inline bool hak_slab_begins_at(const void *p, unsigned class_index)
+{
+    size_t offset = (size_t)((const char *)p - hak_arena.base);
+    uint32_t unit = (uint32_t)(offset >> UNIT_SHIFT);
+    uint32_t back = own_load(&hak_slab_at(unit)->back);
+    offset = (offset & (UNIT_SIZE - 1)) + back * UNIT_SIZE;
+    const struct size_class *c = &hak_classes[class_index];
+    uint32_t index = hak_class_index(c, offset);
+    return index < own_load(&hak_slab_at(unit - back)->blocks) &&
+           (size_t)index * c->block_bytes == offset;
+}
+
 // Walks the heads of runs in units [*unit, end): the next one, or NULL; *unit moves behind it. Safe
 // at any time; while other threads work, what it finds may be old.
 struct slab *hak_slab_walk(uint32_t *unit, uint32_t end);
