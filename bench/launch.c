@@ -86,7 +86,7 @@ int main(int argc, char **argv)
     if (!WIFEXITED(status) || WEXITSTATUS(status))
         bench_die("%s: wait status 0x%x", argv[1], (unsigned)status);
     if (!seen)
-        bench_die("%s ran without %s", argv[1], resolved);
+        bench_die("%s ran without %s, or ended before that could be seen", argv[1], resolved);
     printf("{\"name\":\"launch\",\"ops\":1,\"seconds\":%.6f,\"cpu\":%.6f,\"rss_kb\":%ld,"
            "\"checksum\":\"\"}\n",
            (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) * 1e-9,

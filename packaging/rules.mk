@@ -1,20 +1,23 @@
 # packaging/rules.mk: what a distribution needs beside the libraries.
 #
 #   install         also: CMake files, hakmem(3), hakmem(7)
-#   install-tools   hakmem-trace, the recorder, and their manual pages
+#   install-tools   hakmem-trace, hakmem-tune, the recorder, and their manual pages
 #   dist            the source archive of the last commit, the same bytes wherever it is made
 
 MANDIR ?= $(PREFIX)/share/man
 BINDIR ?= $(PREFIX)/bin
+SHAREDIR ?= $(PREFIX)/share/hakmem
 
 TO_CMAKE = $(TO_LIB)/cmake/$(SHORT_NAME)
 TO_MAN = $(DESTDIR)$(MANDIR)
+TO_SHARE = $(DESTDIR)$(SHAREDIR)
 TO_BIN = $(DESTDIR)$(BINDIR)
 # Private to the tools: nothing is linked with it.
 TO_PRIVATE = $(TO_LIB)/hakmem
 
 LIBRARY_PAGES := man3/hakmem.3 man7/hakmem.7
-TOOL_PAGES := man1/hakmem-trace.1
+TOOL_PAGES := man1/hakmem-trace.1 man1/hakmem-tune.1
+TUNING = $(wildcard tools/tuning/*.py)
 install_pages = $(foreach p,$(1),install -Dm 644 man/$(notdir $(p)) $(TO_MAN)/$(p) &&) true
 CMAKE_NAMES = $(SHORT_NAME)Config $(SHORT_NAME)ConfigVersion
 
@@ -34,13 +37,20 @@ uninstall: uninstall-pages
 uninstall-pages:
 	rm -f $(CMAKE_NAMES:%=$(TO_CMAKE)/%.cmake) $(LIBRARY_PAGES:%=$(TO_MAN)/%)
 
-install-tools: trace ## hakmem-trace and the recorder to $(DESTDIR)$(PREFIX)
-	install -d $(TO_BIN) $(TO_PRIVATE)
+install-tools: tools ## hakmem-trace, hakmem-tune and the recorder to $(DESTDIR)$(PREFIX)
+	install -d $(TO_BIN) $(TO_PRIVATE) $(TO_SHARE)/tuning
 	install -m 755 $(BUILD)/hakmem-trace $(TO_BIN)
+	install -m 755 $(BUILD)/hakmem-launch $(TO_PRIVATE)
 	install -m 644 $(BUILD)/libhakmem-record.so $(TO_PRIVATE)
+	install -m 755 tools/hakmem-tune $(TO_SHARE)
+	install -m 644 $(TUNING) $(TO_SHARE)/tuning
+	ln -sf "$$(realpath -ms --relative-to=$(BINDIR) $(SHAREDIR))/hakmem-tune" $(TO_BIN)
 	$(call install_pages,$(TOOL_PAGES))
 uninstall-tools: ## remove what install-tools put there
-	rm -f $(TO_BIN)/hakmem-trace $(TO_PRIVATE)/libhakmem-record.so $(TOOL_PAGES:%=$(TO_MAN)/%)
+	rm -f $(TO_BIN)/hakmem-trace $(TO_BIN)/hakmem-tune $(TO_PRIVATE)/hakmem-launch \
+	    $(TO_PRIVATE)/libhakmem-record.so $(TO_SHARE)/hakmem-tune \
+	    $(TUNING:tools/%=$(TO_SHARE)/%) $(TOOL_PAGES:%=$(TO_MAN)/%)
+	rm -rf $(TO_SHARE)/tuning/__pycache__
 
 .PHONY: dist dist-check man-check package-check
 DIST := $(BUILD)/hakmem-$(VERSION).tar.gz

@@ -13,10 +13,11 @@
 
 #include "edit.h"
 #include "info.h"
-#include "replay_plan.h"
+#include "replay_process.h"
 #include "trace_file.h"
 
 enum { OK = 0, REFUSED = 1, USAGE = 2 };
+enum { TIMELINE_SAMPLES = 400 };
 
 static const char usage[] =
     "usage: hakmem-trace COMMAND [OPTION]... FILE...\n"
@@ -32,7 +33,7 @@ static const char usage[] =
     "  merge OUT IN IN...     runs traces side by side; --in-turn: one after the other\n"
     "  replay FILE            with the malloc of this process (preload any); --threads: one real\n"
     "                         thread for each of the trace, --fill ends|pages|all, --repeat N,\n"
-    "                         --json\n"
+    "                         --json, --preload LIBRARY, --timeline CSV: live bytes and memory\n"
     "FILE is a recording (.hkr), a trace (.hkt), a fuzz input or text. --salvage takes the good\n"
     "part of a damaged recording.\n";
 
@@ -52,6 +53,8 @@ enum option_number {
     OPTION_FILL,
     OPTION_REPEAT,
     OPTION_JSON,
+    OPTION_PRELOAD,
+    OPTION_TIMELINE,
     OPTION_SALVAGE,
     OPTION_HELP,
 };
@@ -65,14 +68,11 @@ struct arguments {
     bool threads[OPS_THREADS_MAX];
     struct cut_options cut;
     struct trim_options trim;
-    struct replay_options replay;
+    struct replay_request replay;
     char *program;
     int files_count;
     char **files;
 };
-
-// The command by which `replay` starts itself anew.
-static const char carry_out_name[] = "carry-out-plan";
 
 // ---- usage ----
 
@@ -133,7 +133,7 @@ static bool take_number(struct arguments *a, int option, uint64_t n)
         a->trim.size_max = n;
         return true;
     case OPTION_REPEAT:
-        a->replay.repeats = (unsigned)n;
+        a->replay.options.repeats = (unsigned)n;
         return n > 0 && n <= 1000000;
     default:
         return false;
@@ -153,7 +153,7 @@ static bool take_flag(struct arguments *a, int option)
     case OPTION_IN_TURN:
         return a->in_turn = true;
     case OPTION_THREADS:
-        return a->replay.real_threads = true;
+        return a->replay.options.real_threads = true;
     case OPTION_JSON:
         return a->json = true;
     case OPTION_SALVAGE:
@@ -170,8 +170,13 @@ static int take_option(struct arguments *a, int option)
                        ? UINT64_MAX
                        : UINT32_MAX;
     if (option == OPTION_FILL)
-        return parse_fill(optarg, &a->replay.fill) ? OK
-                                                   : wrong_usage("no such way to fill:", optarg);
+        return parse_fill(optarg, &a->replay.options.fill)
+                   ? OK
+                   : wrong_usage("no such way to fill:", optarg);
+    if (option == OPTION_PRELOAD || option == OPTION_TIMELINE) {
+        *(option == OPTION_PRELOAD ? &a->replay.preload : &a->replay.timeline) = optarg;
+        return OK;
+    }
     if (take_flag(a, option))
         return OK;
     if (option == '?' || !optarg)
@@ -329,54 +334,22 @@ static int command_merge(const struct arguments *a)
     return status;
 }
 
-// Makes the plan and becomes a new process, which carries it out with an untouched allocator.
 static int command_replay(const struct arguments *a)
 {
     struct trace trace;
     struct ops_error error;
-    char number[16];
-    char *path = a->files[0];
-    if (load(&trace, a, path) != OK)
+    struct replay_request request = a->replay;
+    request.program = a->program;
+    request.path = a->files[0];
+    request.json = a->json;
+    if (request.timeline && (request.options.real_threads || request.options.repeats > 1))
+        return wrong_usage("a timeline is of one thread and one run", "");
+    request.options.samples = request.timeline ? TIMELINE_SAMPLES : 0;
+    if (load(&trace, a, request.path) != OK)
         return REFUSED;
-    int fd = replay_plan_make(&trace, &a->replay, &error);
+    replay_process_become(&request, &trace, &error);
     trace_free(&trace);
-    if (fd < 0)
-        return refuse(path, &error, false);
-    snprintf(number, sizeof number, "%d", fd);
-    char *arguments[] = {
-        a->program, (char *)carry_out_name, number, (char *)(a->json ? "json" : "text"), path, NULL,
-    };
-    execv("/proc/self/exe", arguments);
-    fprintf(stderr, "hakmem-trace: cannot start anew: %s\n", strerror(errno));
-    return REFUSED;
-}
-
-// The process that command_replay becomes.
-static int carry_out(int argc, char **argv)
-{
-    struct replay_result result;
-    struct ops_error error;
-    uint64_t fd;
-    if (argc != 5 || !parse_number(argv[2], INT32_MAX, &fd))
-        return wrong_usage("is for hakmem-trace itself:", argv[1]);
-    bool json = strcmp(argv[3], "json") == 0;
-    const char *path = argv[4];
-    const struct replay_plan *plan = replay_plan_map((int)fd, &error);
-    if (!plan)
-        return refuse(path, &error, false);
-    if (!replay_run(plan, &result, &error)) {
-        fprintf(stderr, "%s: operation %zu: %s\n", path, error.where, error.reason);
-        return REFUSED;
-    }
-    const char *format = "%s: %" PRIu64 " operations, %.6f s, %.2f M operations/s, peak %" PRIu64
-                         " KiB (%" PRIu64 " KiB before)\n";
-    if (json)
-        format = "{\"file\": \"%s\", \"operations\": %" PRIu64 ", \"seconds\": %.6f, "
-                 "\"million_operations_per_second\": %.2f, \"rss_peak_kib\": %" PRIu64
-                 ", \"rss_before_kib\": %" PRIu64 "}\n";
-    printf(format, path, result.ops, result.seconds, (double)result.ops / result.seconds * 1e-6,
-           result.rss_peak_kib, result.rss_before_kib);
-    return OK;
+    return refuse(request.path, &error, false);
 }
 
 #define BIT(option) ((uint32_t)1 << (OPTION_##option - OPTION_RECORDS))
@@ -397,7 +370,8 @@ static const struct command {
           BIT(FREE_AT_END) },
     { "trim", command_trim, 2, 2, BIT(OPS) | BIT(SIZE_MAX) },
     { "merge", command_merge, 3, INT32_MAX, BIT(IN_TURN) },
-    { "replay", command_replay, 1, 1, BIT(THREADS) | BIT(FILL) | BIT(REPEAT) | BIT(JSON) },
+    { "replay", command_replay, 1, 1,
+      BIT(THREADS) | BIT(FILL) | BIT(REPEAT) | BIT(JSON) | BIT(PRELOAD) | BIT(TIMELINE) },
 };
 
 static const struct option long_options[] = {
@@ -416,6 +390,8 @@ static const struct option long_options[] = {
     { "fill", required_argument, NULL, OPTION_FILL },
     { "repeat", required_argument, NULL, OPTION_REPEAT },
     { "json", no_argument, NULL, OPTION_JSON },
+    { "preload", required_argument, NULL, OPTION_PRELOAD },
+    { "timeline", required_argument, NULL, OPTION_TIMELINE },
     { "salvage", no_argument, NULL, OPTION_SALVAGE },
     { "help", no_argument, NULL, OPTION_HELP },
     { 0 },
@@ -426,11 +402,11 @@ int main(int argc, char **argv)
     static struct arguments a = {
         .cut = { .first = UINT32_MAX, .to_ms = UINT64_MAX, .threads_max = OPS_THREADS_MAX },
         .trim = { .size_max = UINT64_MAX },
-        .replay = { .fill = FILL_PAGES, .repeats = 1 },
+        .replay = { .options = { .fill = FILL_PAGES, .repeats = 1 } },
     };
     int option;
-    if (argc > 1 && strcmp(argv[1], carry_out_name) == 0)
-        return carry_out(argc, argv);
+    if (argc > 1 && strcmp(argv[1], replay_process_name) == 0)
+        return replay_process_run(argc, argv);
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
         if (option == OPTION_HELP) {
             fputs(usage, stdout);

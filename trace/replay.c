@@ -72,6 +72,21 @@ __attribute__((format(printf, 3, 4))) static bool fail(struct replay *r, size_t 
 
 // ---- operations ----
 
+// The line `name` of /proc/self/status, in KiB; 0 if there is none. Does not allocate.
+static uint64_t status_kib(const char *name)
+{
+    static char text[16384];
+    int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    if (length <= 0)
+        return 0;
+    text[length] = 0;
+    const char *line = strstr(text, name);
+    return line ? strtoull(line + strlen(name), NULL, 10) : 0;
+}
+
 static bool carry_out(struct replay *r, uint32_t i)
 {
     const struct replay_step *step = &r->plan->steps[i];
@@ -92,6 +107,33 @@ static void run_in_one_thread(struct replay *r)
     for (uint32_t i = 0; i < r->plan->steps_count; i++)
         if (!carry_out(r, i))
             return;
+}
+
+static uint64_t live_bytes(const struct replay *r, uint32_t i)
+{
+    uint32_t place = r->plan->steps[i].place;
+    return place == NO_BLOCK || !r->places[place].block.p ? 0 : r->places[place].block.size;
+}
+
+// The same with samples, of which there is room for options.samples + 1.
+static void run_with_samples(struct replay *r, struct replay_result *result)
+{
+    uint32_t every = r->plan->steps_count / r->plan->options.samples + 1;
+    uint64_t live = 0;
+    for (uint32_t i = 0; i < r->plan->steps_count; i++) {
+        live -= live_bytes(r, i);
+        if (!carry_out(r, i))
+            return;
+        live += live_bytes(r, i);
+        if ((i + 1) % every != 0 && i + 1 != r->plan->steps_count)
+            continue;
+        uint64_t rss = status_kib("VmRSS:");
+        result->samples[result->samples_count++] = (struct replay_sample){
+            .operation = i + 1,
+            .live_bytes = live,
+            .rss_kib = rss > result->rss_before_kib ? rss - result->rss_before_kib : 0,
+        };
+    }
 }
 
 // ---- real threads ----
@@ -191,26 +233,11 @@ static void run_in_threads(struct replay *r)
 
 // ---- measuring ----
 
-static double now_seconds(void)
+static double now_seconds(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-// The line `name` of /proc/self/status, in KiB; 0 if there is none. Does not allocate.
-static uint64_t status_kib(const char *name)
-{
-    static char text[16384];
-    int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0)
-        close(fd);
-    if (length <= 0)
-        return 0;
-    text[length] = 0;
-    const char *line = strstr(text, name);
-    return line ? strtoull(line + strlen(name), NULL, 10) : 0;
 }
 
 // Makes the peak that the system keeps begin anew.
@@ -239,17 +266,32 @@ static void measure(struct replay *r, struct replay_result *result)
     }
     result->rss_before_kib = status_kib("VmRSS:");
     for (unsigned i = 0; i < r->plan->options.repeats && !r->failed; i++) {
-        double begun = now_seconds();
-        if (r->plan->options.real_threads)
+        double begun = now_seconds(CLOCK_MONOTONIC);
+        double cpu_begun = now_seconds(CLOCK_PROCESS_CPUTIME_ID);
+        if (r->plan->options.samples)
+            run_with_samples(r, result);
+        else if (r->plan->options.real_threads)
             run_in_threads(r);
         else
             run_in_one_thread(r);
-        result->seconds += now_seconds() - begun;
+        result->seconds += now_seconds(CLOCK_MONOTONIC) - begun;
+        result->cpu_seconds += now_seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu_begun;
         result->ops += r->plan->steps_count;
         result->rss_peak_kib = status_kib("VmHWM:");
         if (!r->failed)
             free_rest(r);
     }
+}
+
+static bool make_room_for_samples(const struct replay_plan *plan, struct replay_result *result)
+{
+    if (plan->options.samples == 0)
+        return true;
+    size_t bytes = ((size_t)plan->options.samples + 1) * sizeof *result->samples;
+    void *room = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    result->samples = room == MAP_FAILED ? NULL : room;
+    return room != MAP_FAILED;
 }
 
 bool replay_run(const struct replay_plan *plan, struct replay_result *result,
@@ -271,7 +313,10 @@ bool replay_run(const struct replay_plan *plan, struct replay_result *result,
                     -1, 0);
     if (r.places == MAP_FAILED)
         return fail(&r, 0, "out of memory for the places of blocks");
-    measure(&r, result);
+    if (make_room_for_samples(plan, result))
+        measure(&r, result);
+    else
+        fail(&r, 0, "out of memory for samples");
     munmap(r.places, bytes);
     return !r.failed;
 }

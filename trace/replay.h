@@ -20,13 +20,23 @@ struct replay_options {
     bool real_threads; // one for each thread of the trace; else all operations in one thread
     enum replay_fill fill;
     unsigned repeats; // 1 or more; blocks that are left are freed after each
+    uint32_t samples; // to be taken over the operations, about; 0 with real threads or repeats
+};
+
+struct replay_sample {
+    uint64_t operation;  // after so many
+    uint64_t live_bytes; // in blocks, as they were asked for
+    uint64_t rss_kib;    // resident, less what was so before
 };
 
 struct replay_result {
     uint64_t ops; // carried out, of all repeats
     double seconds;
-    uint64_t rss_before_kib; // resident, with the trace in memory
-    uint64_t rss_peak_kib;   // most resident at any time after that
+    double cpu_seconds;            // of all threads
+    uint64_t rss_before_kib;       // resident, with the trace in memory
+    uint64_t rss_peak_kib;         // most resident at any time after that
+    struct replay_sample *samples; // a mapping that stays, or NULL
+    uint32_t samples_count;
 };
 
 // False: `error` says which operation (`where`) found what. With real threads an operation waits

@@ -35,8 +35,9 @@ $(BUILD)/libhakmem-record.so: $(RECORDER_SOURCES:%.c=$(TRACE_OUT)/record/%.o)
 	$(call trace_say,link,$@)$(CC) -shared -Wl,-z,now -Wl,-z,relro -Wl,-z,defs -o $@ $^ \
 	    -pthread -ldl
 
-$(BUILD)/hakmem-trace: $(TRACE_OUT)/trace/hakmem_trace.o $(call trace_objects,$(TRACE_OUT))
-	$(call trace_say,link,$@)$(CC) -o $@ $^ -pthread
+$(BUILD)/hakmem-trace: $(TRACE_OUT)/trace/hakmem_trace.o \
+    $(TRACE_OUT)/trace/replay_process.o $(call trace_objects,$(TRACE_OUT))
+	$(call trace_say,link,$@)$(CC) -o $@ $^ -pthread -ldl
 
 -include $(shell find $(TRACE_OUT) -name '*.d' 2>/dev/null)
 

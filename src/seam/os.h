@@ -70,8 +70,8 @@ bool hak_os_entropy(void *out, size_t bytes);
 // The environment variable, or NULL, also in a process that gained privileges at exec.
 const char *hak_os_environment(const char *name);
 
-// Reads a whole regular file of less than bytes_max bytes; OS_READ_ALL: *bytes of them are in `out`,
-// which may be where `path` stands. Other files, such as pipes and devices, are not opened for long.
+// Reads a whole regular file of less than bytes_max bytes; OS_READ_ALL: *bytes of them are in
+// `out`, which may be where `path` stands. Other files, such as pipes and devices, are never read.
 enum os_read { OS_READ_ALL, OS_READ_FAILED, OS_READ_NOT_REGULAR, OS_READ_TOO_LARGE };
 enum os_read hak_os_read_file(const char *path, char *out, size_t bytes_max, size_t *bytes);
 

@@ -1,0 +1,81 @@
+"""One run of the program, or one replay of a trace, with given options of the library."""
+
+import collections
+import json
+import math
+import os
+import subprocess
+import tempfile
+
+Measured = collections.namedtuple("Measured", "seconds cpu rss_kib")
+
+
+class Failed(Exception):
+    """A run that gives no result: the text says why."""
+
+
+def environment(settings):
+    options = ",".join(f"{name}={value}" for name, value in settings.items())
+    return {**os.environ, "HAKMEM_OPTIONS": options}
+
+
+def last_words(data):
+    return data.decode(errors="replace").strip()[-400:]
+
+
+class Program:
+    """Runs a command by way of hakmem-launch, which preloads the library and sees to it that the
+    command has it."""
+
+    def __init__(self, launcher, library, command, timeout, stdin=None):
+        self.line = [launcher, f"--require={library}", *command]
+        self.timeout = timeout
+        self.stdin = stdin
+
+    def run(self, settings):
+        # The output goes to a file: the report stands behind it, on the last line.
+        with tempfile.TemporaryFile() as out, open(self.stdin or os.devnull, "rb") as stdin:
+            try:
+                done = subprocess.run(self.line, stdin=stdin, stdout=out, stderr=subprocess.PIPE,
+                                      timeout=self.timeout, env=environment(settings))
+            except subprocess.TimeoutExpired:
+                raise Failed(f"no end after {self.timeout} s") from None
+            if done.returncode:
+                raise Failed(f"failed: {last_words(done.stderr)}")
+            out.seek(max(out.seek(0, os.SEEK_END) - 4096, 0))
+            report = json.loads(out.read().rstrip(b"\n").rpartition(b"\n")[2])
+        return Measured(report["seconds"], report["cpu"], report["rss_kb"])
+
+
+class Trace:
+    """Replays a recorded trace by way of hakmem-trace, so often that a run takes SECONDS_MIN.
+    Memory is what the replay adds."""
+
+    SECONDS_MIN = 0.2
+    REPEATS_MAX = 10000
+
+    def __init__(self, tool, library, path, timeout, threads=False):
+        self.line = [tool, "replay", "--json", "--preload", library, path]
+        if threads:
+            self.line.append("--threads")
+        self.timeout = timeout
+        self.repeats = 0  # not known yet
+
+    def replay(self, settings, repeats):
+        try:
+            done = subprocess.run([*self.line, "--repeat", str(repeats)], capture_output=True,
+                                  stdin=subprocess.DEVNULL, timeout=self.timeout,
+                                  env=environment(settings))
+        except subprocess.TimeoutExpired:
+            raise Failed(f"no end after {self.timeout} s") from None
+        if done.returncode:
+            raise Failed(f"replay failed: {last_words(done.stderr)}")
+        report = json.loads(done.stdout)
+        return Measured(report["seconds"], report["cpu_seconds"],
+                        max(report["rss_peak_kib"] - report["rss_before_kib"], 1))
+
+    def run(self, settings):
+        if not self.repeats:
+            seconds = max(self.replay(settings, 1).seconds, 1e-6)
+            self.repeats = min(math.ceil(self.SECONDS_MIN / seconds), self.REPEATS_MAX)
+        return self.replay(settings, self.repeats)
