@@ -202,7 +202,7 @@ prefixed: $(OUT)/libhakmem-prefixed.a ## the archive for harnesses: hak_ names o
 # both geometries. tests/{unit,api}/so_*.c and so_*.cc are cmocka programs too, linked with the
 # shared libraries: they call the standard names. LDFLAGS_<program> (in a rules.mk) is added
 # where such a program is linked; $(call hak_test_needs,unit/test_x,fuzz/x.o) adds objects of ours.
-# tests/{misuse,real}/run are commands that take the path of a shared library. All append
+# tests/misuse/run takes the path of a shared library, tests/real/run those of several. All append
 # `pass NAME`, `fail NAME` or `skip NAME REASON` to the file $HAK_RESULTS; scripts/tally sums these.
 
 TEST_FLAVOUR := $(if $(filter command environment,$(origin FLAVOUR)),$(FLAVOUR),audit)
@@ -244,10 +244,10 @@ $(2)/tests/$(3)/so_%: $(2)/tests/$(3)/so_%.o $(call hak_so,$(1),$(CC),default)
 	    -lcmocka -ldl '-Wl,-rpath,$$$$ORIGIN/../..'
 endef
 
-.PHONY: test test-build unit api misuse real
+.PHONY: test test-build unit api misuse
 test: test-build ## unit, API, misuse and real-program tests; the last line counts them
-	@+scripts/tally test -- $(SHELL) -c 'status=0; for suite in unit api misuse real; do \
-	    $(MAKE) $$suite || status=1; done; exit $$status'
+	@+scripts/tally test -- $(SHELL) -c 'status=0; for suite in unit api misuse real-canary \
+	    real-short; do $(MAKE) $$suite || status=1; done; exit $$status'
 test-build: $(UNIT_PROGRAMS) $(API_PROGRAMS) $(TEST_LIBRARIES)
 unit: $(UNIT_PROGRAMS) ## unit tests of every module, in both geometries
 	@scripts/tally unit -- scripts/run-cmocka $^
@@ -255,8 +255,6 @@ api: $(API_PROGRAMS) ## conformance tests of the public functions
 	@scripts/tally api -- scripts/run-cmocka $^
 misuse: $(TEST_LIBRARIES) ## wrong programs: each must end with its signal and its message
 	@scripts/tally misuse -- scripts/for-each tests/misuse/run $(abspath $^)
-real: $(TEST_LIBRARIES) ## real programs under LD_PRELOAD, compared with their output without us
-	@scripts/tally real -- scripts/for-each tests/real/run $(abspath $^)
 
 COVERAGE := $(BUILD)/coverage
 .PHONY: coverage

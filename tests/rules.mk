@@ -1,4 +1,21 @@
-# tests/rules.mk: what single test programs are linked with besides what all are (see Makefile).
+# tests/rules.mk: what single test programs are linked with besides what all are, and the tests with
+# real programs.
 
 # Random bytes that the system refuses.
 LDFLAGS_test_random := -Wl,--wrap=hak_os_entropy
+
+# Real programs under LD_PRELOAD. ONLY="git cpython:test_gc" chooses among the whole list.
+REAL_TOOLS := $(call hak_out,release,$(CC),default)/tests/real
+REAL_LIBRARIES := $(foreach f,$(if $(filter command environment,$(origin FLAVOUR)),$(filter \
+    release audit hardened,$(FLAVOUR)),release audit hardened),$(call hak_so,$(f),$(CC),default))
+$(REAL_TOOLS)/%.so: $(REAL_TOOLS)/%.o
+	@$(call hak_link,release,$(CC),default) -shared -o $@ $^ -ldl
+
+.PHONY: real real-short real-canary
+real: $(REAL_TOOLS)/witness.so $(REAL_LIBRARIES) real-canary ## programs nobody here wrote
+	@scripts/tally real -- tests/real/run $(if $(ONLY),--only '$(ONLY)') $(<D) \
+	    $(or $(filter-out $<,$(filter %.so,$^)),$(error FLAVOUR is release, audit or hardened here))
+real-short: $(REAL_TOOLS)/witness.so $(TEST_LIBRARIES) ## what `make test` has of it
+	@scripts/tally real -- tests/real/run --short $(<D) $(filter-out $<,$^)
+real-canary: $(REAL_TOOLS)/witness.so $(REAL_TOOLS)/canary.so ## the comparison must see each way to fail
+	@scripts/tally real-canary -- tests/real/run --self-test $(<D)
