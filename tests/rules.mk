@@ -14,8 +14,8 @@ $(REAL_TOOLS)/%.so: $(REAL_TOOLS)/%.o
 .PHONY: real real-short real-canary
 real: $(REAL_TOOLS)/witness.so $(REAL_LIBRARIES) real-canary ## programs nobody here wrote
 	@scripts/tally real -- tests/real/run $(if $(ONLY),--only '$(ONLY)') $(<D) \
-	    $(or $(filter-out $<,$(filter %.so,$^)),$(error FLAVOUR is release, audit or hardened here))
+	    $(or $(filter-out $<,$(filter %.so,$^)),$(error FLAVOUR: release, audit or hardened))
 real-short: $(REAL_TOOLS)/witness.so $(TEST_LIBRARIES) ## what `make test` has of it
 	@scripts/tally real -- tests/real/run --short $(<D) $(filter-out $<,$^)
-real-canary: $(REAL_TOOLS)/witness.so $(REAL_TOOLS)/canary.so ## the comparison must see each way to fail
+real-canary: $(REAL_TOOLS)/witness.so $(REAL_TOOLS)/canary.so ## each way to fail must be seen
 	@scripts/tally real-canary -- tests/real/run --self-test $(<D)

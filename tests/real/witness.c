@@ -1,8 +1,8 @@
 // witness.c: preloaded beside the library that is tested; each process says where its malloc is.
 //
-// Appends a line `EXECUTABLE FILE` to the file $REAL_WITNESS, before the program's main. FILE is the
-// library whose malloc this process's calls reach. tests/real/run judges by it whether a run was one
-// with the library at all.
+// Appends a line `EXECUTABLE FILE` to the file $REAL_WITNESS, before the program's main. FILE is
+// the library whose malloc this process's calls reach. tests/real/run judges by it whether a run
+// was one with the library at all.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <elf.h>
@@ -29,8 +29,8 @@ static const char *first_library(void)
     return "nowhere";
 }
 
-// An executable that is not position-independent and uses malloc's address has a symbol of that name
-// which is no definition: its way to the real one.
+// An executable that is not position-independent and uses malloc's address has a symbol of that
+// name which is no definition: its way to the real one.
 static const char *file_of_malloc(void)
 {
     void *function = dlsym(RTLD_DEFAULT, "malloc");

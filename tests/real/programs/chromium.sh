@@ -1,7 +1,7 @@
 #!/bin/bash
 # chromium: a local page with a script, a picture and a worker, as the document it ends up as.
-# Its executable exports a malloc of its own, which no preloaded library can replace: this shows that
-# both live in one process. Its launcher's processes have the library's malloc.
+# Its executable exports a malloc of its own, which no preloaded library can replace: this shows
+# that both live in one process. Its launcher's processes have the library's malloc.
 # needs: chromium
 # processes: dash
 # own: chromium chrome_crashpad_handler

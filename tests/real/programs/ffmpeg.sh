@@ -1,5 +1,5 @@
 #!/bin/bash
-# ffmpeg: generated picture and sound, filtered, encoded by several codecs in threads, decoded again.
+# ffmpeg: generated picture and sound, filtered, encoded by several codecs in threads, decoded.
 # needs: ffmpeg
 # processes: ffmpeg
 . "$REAL/under.sh"

@@ -11,8 +11,8 @@ server=
 redis() { timeout 60 redis-cli -s "$PWD/socket" "$@"; }
 
 start() {
-    LD_PRELOAD=$REAL_PRELOAD redis-server --port 0 --unixsocket "$PWD/socket" --dir "$PWD" --save '' \
-        --enable-debug-command yes --daemonize no --logfile log --maxmemory 0 &
+    LD_PRELOAD=$REAL_PRELOAD redis-server --port 0 --unixsocket "$PWD/socket" --dir "$PWD" \
+        --save '' --enable-debug-command yes --daemonize no --logfile log --maxmemory 0 &
     server=$!
     for _ in $(seq 300); do
         [ "$(redis ping 2>/dev/null)" = PONG ] && return
