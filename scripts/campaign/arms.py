@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import struct
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -221,6 +222,8 @@ class Afl(Arm):
         self.role = os.environ.get("AFL_ROLE") or list(AFL_ROLES)[number % len(AFL_ROLES)]
         self.own = self.sync(piece.campaign) / self.role
         self.executions_before = self.executions_of(self.own)
+        self.begun = time.monotonic()
+        self.own.parent.mkdir(parents=True, exist_ok=True)
         queue = self.own / "queue"
         if queue.is_dir() and sum(1 for _ in queue.iterdir()) > AFL_QUEUE_MAX:
             shutil.rmtree(self.own)
@@ -255,9 +258,10 @@ class Afl(Arm):
             return {}
         values = fuzzing.afl_stats(stats)
         n = {k: int(v) for k, v in values.items() if v.isdigit()}
-        rate = values.get("execs_ps_last_min") or values.get("execs_per_sec") or "0"
-        return {"executions": max(0, n.get("execs_done", 0) - self.executions_before),
-                "rate": round(float(rate)) if re.fullmatch(r"[\d.]+", rate) else 0,
+        done = n.get("execs_done", 0)
+        # An instance that goes on counts from where it was, or from 0 if it could not.
+        done -= self.executions_before if done >= self.executions_before else 0
+        return {"executions": done, "rate": round(done / max(1, time.monotonic() - self.begun)),
                 "coverage": n.get("edges_found", 0), "corpus": n.get("corpus_count", 0),
                 "stability": values.get("stability", ""), "role": self.role,
                 "new": sum(1 for p in self.files("queue")
@@ -303,6 +307,7 @@ class Walk(Counting):
         self.judge = self.judges[number % len(self.judges)]
         self.program = self.program_of(self.judge.geometry)
         self._sample = species_file(piece.campaign, self.program)
+        self.base = read_species(self._sample)["executions"]
         self.strategy_now = STRATEGIES[number % 3] if self.tsan else self.strategy
 
     def input_file(self, piece):
@@ -316,9 +321,10 @@ class Walk(Counting):
 
     def read(self, piece, text):
         values = self.counted(piece)
+        values["executions"] = max(0, values["sampled"] - self.base)
         for match in WALK_LINE.finditer(text):
             n = [int(x) for x in match.groups()]
-            values.update(executions=n[0], rate=n[1], new=n[3])
+            values.update(executions=max(n[0], values["executions"]), rate=n[1], new=n[3])
         return values
 
     def found(self, piece):

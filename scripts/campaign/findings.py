@@ -78,11 +78,12 @@ def site_name(what):
 
 def sites_of(text):
     """The pair of places that met."""
-    rows = [(t, site_name(w)) for _, _, t, w, _ in rows_of(text) if site_name(w)]
+    rows = [(t, site_name(w), "STALE" in w) for _, _, t, w, _ in rows_of(text) if site_name(w)]
     if rows:
-        last = rows[-1]
-        other = next((r for r in reversed(rows) if r[0] != last[0]), None)
-        return (last[1],) + ((other[1],) if other else ())
+        # What a stale read leads to may show much later; without one, the last step tells most.
+        at = max((i for i, r in enumerate(rows) if r[2]), default=len(rows) - 1)
+        other = next((r for r in reversed(rows[:at]) if r[0] != rows[at][0]), None)
+        return (rows[at][1],) + ((other[1],) if other else ())
     # The innermost two frames of the allocator; of a race, that of each of the two stacks.
     report = text[max(text.find("Sanitizer: "), 0):]
     stacks = re.split(r"\n\s*\n", report) if "ThreadSanitizer" in text else [report]

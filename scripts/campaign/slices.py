@@ -13,6 +13,7 @@ SAMPLE_SECONDS = 10
 STALL_SECONDS = 120  # without an execution
 OVERTIME_SECONDS = 60
 LOG_BYTES_MAX = 64 << 20
+DISK_SECONDS = 20  # between two looks at what the campaign takes
 FOUND_MAX = 40  # inputs that fail: enough to tell classes apart
 
 
@@ -80,7 +81,7 @@ class Runner:
         self.limits = limits      # memory_mb, disk_mb
         self.stopped = stopped    # threading.Event
         self.live = {}            # slice id -> (arm, values), for the screen
-        self.disk = (0.0, 0)
+        self.disk = (-DISK_SECONDS, 0)
 
     def mark(self, number):
         return f"HAK_SLICE={self.campaign}:{number}".encode()
@@ -95,8 +96,8 @@ class Runner:
         return left
 
     def disk_bytes(self):
-        """Measured every 20 seconds."""
-        if time.monotonic() - self.disk[0] > 20:
+        """Measured now and then."""
+        if time.monotonic() - self.disk[0] > DISK_SECONDS:
             self.disk = (time.monotonic(), folder_bytes(self.campaign))
         return self.disk[1]
 
