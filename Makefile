@@ -253,8 +253,6 @@ unit: $(UNIT_PROGRAMS) ## unit tests of every module, in both geometries
 	@scripts/tally unit -- scripts/run-cmocka $^
 api: $(API_PROGRAMS) ## conformance tests of the public functions
 	@scripts/tally api -- scripts/run-cmocka $^
-misuse: $(TEST_LIBRARIES) ## wrong programs: each must end with its signal and its message
-	@scripts/tally misuse -- scripts/for-each tests/misuse/run $(abspath $^)
 
 COVERAGE := $(BUILD)/coverage
 .PHONY: coverage
@@ -337,7 +335,7 @@ setup: ## install the packages that are missing (says what it does)
 -include stress/rules.mk
 -include trace/rules.mk fuzz/minimize.mk tests/mutants/rules.mk
 -include packaging/rules.mk tools/rules.mk
--include tests/identical/rules.mk
+-include tests/identical/rules.mk tests/misuse/rules.mk
 -include report/rules.mk tests/campaign/rules.mk
 
 $(call hak_use,$(FLAVOUR),$(CC),$(GEOMETRY))

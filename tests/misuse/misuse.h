@@ -27,7 +27,7 @@ static inline size_t number(char **argv, int n)
 // malloc with contents, which the compiler cannot see through.
 static inline char *allocate(size_t n)
 {
-    char *p = malloc(n);
+    char *p = (char *)malloc(n);
     if (p == NULL)
         _exit(3);
     memset(p, 0x41, n);
@@ -47,6 +47,24 @@ static inline void *wrong(void *p)
 static inline void flush(void)
 {
     malloc_trim(0);
+}
+
+// How often to ask for blocks of n bytes until a certain one may be expected again.
+static inline int tries(size_t n)
+{
+    return n > 65536 ? 400 : 20000;
+}
+
+// Asks for blocks of n bytes until p is handed out again; NULL if it is not.
+static inline char *reuse(char *p, size_t n)
+{
+    for (int i = 0; i < tries(n); i++) {
+        char *q = (char *)malloc(n);
+        if (q == p)
+            return q;
+        free(q);
+    }
+    return NULL;
 }
 
 static inline void in_thread(void *(*f)(void *), void *argument)

@@ -8,7 +8,7 @@ int main(int argc, char **argv)
     char *p = wrong(allocate(n));
     free(p);
     p[number(argv, 2)] = 0x42;
-    for (int i = 0; i < 20000; i++)
+    for (int i = 0; i < tries(n); i++)
         free(malloc(n));
     _exit(0);
 }
