@@ -336,7 +336,7 @@ setup: ## install the packages that are missing (says what it does)
 -include trace/rules.mk fuzz/minimize.mk tests/mutants/rules.mk
 -include packaging/rules.mk tools/rules.mk
 -include tests/identical/rules.mk tests/misuse/rules.mk
--include report/rules.mk tests/campaign/rules.mk
+-include report/rules.mk tests/campaign/rules.mk fuzz/oss-fuzz/rules.mk
 
 $(call hak_use,$(FLAVOUR),$(CC),$(GEOMETRY))
 $(call hak_use,audit,$(CC),$(GEOMETRY))
