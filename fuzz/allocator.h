@@ -46,5 +46,7 @@ void os_fault_pause(bool paused);
 uint64_t os_fault_failed(void);
 // Moves the allocator's clock on: it stands still otherwise.
 void os_fault_tick(uint64_t ms);
+// Gives back all that is reserved and forgets counts, failures and clock; for world.h.
+void os_fault_reset(void);
 
 #endif

@@ -56,6 +56,8 @@ struct exec {
 // threaded, shadow.map, shadow.use_all. Slots come from libc. False if out of memory.
 bool exec_init(struct exec *exec, const struct allocator *allocator, uint32_t slots);
 void exec_free(struct exec *exec);
+// Forgets blocks and counts: the allocator is a new one. `seed`: of the contents of blocks.
+void exec_reset(struct exec *exec, uint64_t seed);
 
 void exec_op(struct exec *exec, const struct op *op);
 // The whole-heap audit, and that the allocator counts as many live blocks as the map. No other

@@ -73,6 +73,14 @@ void exec_free(struct exec *exec)
     exec->slots = NULL;
 }
 
+void exec_reset(struct exec *exec, uint64_t seed)
+{
+    memset(exec->slots, 0, exec->slot_count * sizeof *exec->slots);
+    memset(&exec->counts, 0, sizeof exec->counts);
+    shadow_reset(&exec->shadow);
+    exec->pattern = seed;
+}
+
 void exec_finish(struct exec *exec)
 {
     exec->allocator->fail_os(0, 0);

@@ -6,11 +6,13 @@
 // seed of this target has a resize.
 #include "exec.h"
 #include "target.h"
+#include "world.h"
 
 #include <stdlib.h>
 
 const char target_name[] = "fuzz_canary";
 
+#define DECISIONS_MAX 1024u // an input has no more: it is short
 #define SLOTS 256u
 #define LOST_OFFSET 100u
 
@@ -38,6 +40,21 @@ static void found(struct exec *e, const struct op *op, const char *reason)
     target_found(&program, op, reason);
 }
 
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc, (void)argv;
+    world_reset();
+    planted = allocator_hakmem;
+    planted.realloc = losing_realloc;
+    if (!ops_reserve(&program, limits.ops_max, DECISIONS_MAX) || !exec_init(&exec, &planted, SLOTS))
+        exit(2);
+    exec.fail = found;
+    exec.alone = true;
+    exec.live_bytes_max = 8u << 20;
+    return 0;
+}
+
 bool target_print(const uint8_t *data, size_t size, FILE *out)
 {
     if (!ops_decode_lenient(&program, data, size, &limits))
@@ -50,16 +67,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!ops_decode_lenient(&program, data, size, &limits))
         return -1;
-    if (!exec.slots) {
-        planted = allocator_hakmem;
-        planted.realloc = losing_realloc;
-        if (!exec_init(&exec, &planted, SLOTS))
-            exit(2);
-        exec.fail = found;
-        exec.alone = true;
-        exec.live_bytes_max = 8u << 20;
-    }
-    exec.pattern = program.header.seed;
+    world_reset();
+    exec_reset(&exec, program.header.seed);
     for (size_t i = 0; i < program.count; i++)
         exec_op(&exec, &program.list[i]);
     exec_finish(&exec);

@@ -9,6 +9,7 @@
 #include "corruption.h"
 #include "target.h"
 #include "verdict.h"
+#include "world.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 
 const char target_name[] = "fuzz_corrupt";
 
+#define DECISIONS_MAX 1024u // an input has no more: it is short
 #define SLOTS 64u
 #define CHILD_SECONDS 30u
 
@@ -32,6 +34,21 @@ static void found(struct exec *e, const struct op *op, const char *reason)
 {
     (void)e;
     target_found(&program, op, reason);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc, (void)argv;
+    world_reset();
+    if (!ops_reserve(&program, limits.ops_max, DECISIONS_MAX) ||
+        !exec_init(&exec, &allocator_hakmem, SLOTS))
+        exit(2);
+    exec.fail = found;
+    exec.alone = true;
+    exec.live_bytes_max = 8u << 20;
+    exec.shadow.use_all = !TARGET_EXACT_BOUNDS;
+    return 0;
 }
 
 bool target_print(const uint8_t *data, size_t size, FILE *out)
@@ -72,7 +89,9 @@ static bool run_corrupted(void *arg, const uint8_t *data, size_t size)
 static const char *forbidden(const struct judgement *j, bool only_user_memory,
                              const struct trial *trial)
 {
-    bool aborted = WIFSIGNALED(trial->status) && WTERMSIG(trial->status) == SIGABRT;
+    // A sanitizer's report may end in abort too.
+    bool aborted = WIFSIGNALED(trial->status) && WTERMSIG(trial->status) == SIGABRT &&
+                   !strstr(trial->said, "Sanitizer") && !strstr(trial->said, "runtime error: ");
     if (aborted && j->verdict != VERDICT_FAULT)
         return "it aborted without saying why";
     if (only_user_memory && j->verdict != VERDICT_HARMLESS && j->verdict != VERDICT_SILENT)
@@ -105,20 +124,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!ops_decode_lenient(&program, data, size, &limits))
         return -1;
-    if (!exec.slots) {
-        if (!exec_init(&exec, &allocator_hakmem, SLOTS))
-            exit(2);
-        exec.fail = found;
-        exec.alone = true;
-        exec.live_bytes_max = 8u << 20;
-        exec.shadow.use_all = !TARGET_EXACT_BOUNDS;
-    }
-    exec.pattern = program.header.seed;
+    world_reset();
+    exec_reset(&exec, program.header.seed);
     for (size_t i = 0; i < program.count; i++)
         if (program.list[i].kind != OP_CORRUPT)
             exec_op(&exec, &program.list[i]);
     exec_finish(&exec);
-    exec.pattern = program.header.seed;
+    world_reset();
+    exec_reset(&exec, program.header.seed);
     run_with_corruption();
     return 0;
 }

@@ -12,8 +12,10 @@ const char target_name[] = "fuzz_sizeclass";
 static const struct ops none;
 static size_t bytes_of[CLASS_COUNT + 1];
 
-static void build(void)
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
+    (void)argc, (void)argv;
     unsigned c = CLASS_FIRST;
     for (size_t n = 16; n <= CLASS_LINEAR_MAX; n += 16)
         bytes_of[c++] = n;
@@ -21,6 +23,7 @@ static void build(void)
         for (unsigned quarter = 1; quarter <= CLASSES_PER_DOUBLING; quarter++)
             bytes_of[c++] = top + top / CLASSES_PER_DOUBLING * quarter;
     hak_classes_start((size_t)128 << 10);
+    return 0;
 }
 
 static void must(bool condition, const char *what)
@@ -51,8 +54,6 @@ static void check(size_t n, size_t align, size_t offset)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (!bytes_of[CLASS_FIRST])
-        build();
     for (; size >= 9; data += 9, size -= 9) {
         uint32_t n, offset;
         memcpy(&n, data, 4);

@@ -24,7 +24,7 @@ endef
 # $(1) flavour, $(2) compiler, $(3) geometry
 minimize_free = $(foreach t,$(FUZZ_TARGETS),$(eval $(call \
     minimize_rules,$(1),$(2),$(3),$(call hak_out,$(1),$(2),$(3)),$(t),\
-    $(FUZZ_PARTS_$(t)),$(call hak_out,$(1),$(2),$(3))/libhakmem-prefixed.a)))
+    $(FUZZ_PARTS_$(t)),$(call fuzz_allocator,$(call hak_out,$(1),$(2),$(3))))))
 minimize_sched = $(foreach t,$(SCHED_TARGETS),$(eval $(call \
     minimize_rules,$(1),$(2),$(3),$(call hak_out,$(1),$(2),$(3)),$(t),\
     $(SCHED_PARTS),$(addprefix $(call hak_out,$(1),$(2),$(3))/,allocator.o libsched.a))))
@@ -59,8 +59,9 @@ CORRUPT_OUTS := $(foreach f,release audit,$(call hak_out,$(f),$(CC),$(GEOMETRY))
 # $(1) flavour, $(2) folder
 define corrupt_rules
 $(call hak_use,$(1),$(CC),$(GEOMETRY))
+$(if $(filter audit,$(1)),,$(call fuzz_state_rules,$(1),$(2)))
 $(2)/corrupt_table: $(call hak_objects,$(2),$(sort fuzz/corrupt_table.c fuzz/fuzz_corrupt.c \
-    $(FUZZ_CORRUPTION) $(FUZZ_ORACLE))) $(2)/libhakmem-prefixed.a
+    $(FUZZ_CORRUPTION) $(FUZZ_ORACLE) $(FUZZ_WORLD))) $(call fuzz_allocator,$(2))
 	$(call hak_say,link)$(call hak_link,$(1),$(CC),$(GEOMETRY)) $(FUZZ_WRAP) -o $$@ $$^
 endef
 $(foreach f,release audit,$(eval $(call \

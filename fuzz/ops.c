@@ -84,6 +84,18 @@ bool ops_push_decision(struct ops *program, struct decision decision)
     return true;
 }
 
+bool ops_reserve(struct ops *program, size_t ops, size_t decisions)
+{
+    bool ok = true;
+    ops_clear(program);
+    for (size_t i = 0; i < ops; i++)
+        ok &= ops_push(program, (struct op){ .kind = OP_BARRIER });
+    for (size_t i = 0; i < decisions; i++)
+        ok &= ops_push_decision(program, (struct decision){ .kind = DECIDE_RUN });
+    ops_clear(program);
+    return ok;
+}
+
 bool ops_refuse(struct ops_error *error, bool text, size_t where, const char *format, ...)
 {
     va_list args;

@@ -198,6 +198,9 @@ void ops_clear(struct ops *program);
 // Appends; keeps `slots` and `header.threads` up to date. False if out of memory.
 bool ops_push(struct ops *program, struct op op);
 bool ops_push_decision(struct ops *program, struct decision decision);
+// Empties a program and gives its arrays room for so many: no input then differs from the same one
+// later. False: no memory.
+bool ops_reserve(struct ops *program, size_t ops, size_t decisions);
 
 // Decodes a file of records or a trace. False: `error` says where and why; nothing is guessed.
 bool ops_decode(struct ops *program, const uint8_t *data, size_t bytes, struct ops_error *error);

@@ -1,12 +1,14 @@
 // replay.c: runs files through a target without a fuzzing engine, in any build.
 //
-//   TARGET [--text] [--times N] FILE|FOLDER...
+//   TARGET [--text] [--times N] [--seconds N] FILE|FOLDER...
 //
 // Folders are walked; a file whose name ends in .ops is an operations text and is encoded first.
 // --text prints each input as it will run before it runs. --times runs each input N times in the
-// same process. Exit: 0 all ran, 1 a file could not be read or no file was found, 2 wrong usage;
-// what a target finds ends the process by a signal or a sanitizer's exit status, and the last line
-// says which file it was.
+// same process. An input that takes more than --seconds ends the process too.
+//
+// Exit: 0 all ran, 1 a file could not be read or no file was found, 2 wrong usage; what a target
+// finds ends the process by a signal or a sanitizer's exit status. However it ends, the target says
+// what it knows of it (target_died), and the last line which file it was.
 #include "target.h"
 
 #include <errno.h>
@@ -20,9 +22,12 @@
 void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
 int LLVMFuzzerInitialize(int *argc, char ***argv) __attribute__((weak));
 
+#define DEATH_SECONDS 20u
+#define SIGNAL_STACK_BYTES ((size_t)256 << 10)
+
 static char current[4096];
 static unsigned long files, bytes_total, refused, errors;
-static unsigned times = 1;
+static unsigned times = 1, seconds;
 static bool text;
 
 static void say_current(void)
@@ -33,11 +38,43 @@ static void say_current(void)
     (void)!write(STDERR_FILENO, "\n", 1);
 }
 
+// The last words: more than a handler may do, but whatever goes wrong in it, the process ends.
+static void on_death(void)
+{
+    static volatile sig_atomic_t dying;
+    if (dying++)
+        return;
+    signal(SIGALRM, SIG_DFL);
+    alarm(DEATH_SECONDS);
+    if (target_died)
+        target_died();
+    say_current();
+}
+
 static void on_signal(int number)
 {
-    say_current();
+    if (number == SIGALRM)
+        fprintf(stderr, "%s: found: no end within %u seconds\n", target_name, seconds);
+    on_death();
     signal(number, SIG_DFL);
     raise(number);
+}
+
+// On a stack of their own, because a stack may be what overflowed.
+static void catch_signals(void)
+{
+    static char room[SIGNAL_STACK_BYTES];
+    static const int signals[] = { SIGABRT, SIGALRM, SIGSEGV, SIGBUS, SIGFPE, SIGILL };
+    stack_t stack = { .ss_sp = room, .ss_size = sizeof room };
+    struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_ONSTACK | SA_NODEFER };
+    // A sanitizer has a stack and handlers of its own for what it reports itself.
+    bool all = !__sanitizer_set_death_callback;
+    if (all)
+        sigaltstack(&stack, NULL);
+    else
+        __sanitizer_set_death_callback(on_death);
+    for (unsigned i = 0; i < (all ? sizeof signals / sizeof *signals : 2); i++)
+        sigaction(signals[i], &action, NULL);
 }
 
 static bool fail(const char *path, const char *why)
@@ -104,8 +141,10 @@ static void replay_file(const char *path)
         fflush(stdout);
     }
     int result = 0;
+    alarm(seconds); // 0: none
     for (unsigned i = 0; i < times && result == 0; i++)
         result = LLVMFuzzerTestOneInput(data, size);
+    alarm(0);
     free(data);
     files++;
     bytes_total += size;
@@ -129,9 +168,17 @@ static void replay_tree(char *path)
     fts_close(tree);
 }
 
+static bool is_number(const char *word, unsigned *n)
+{
+    char *end;
+    unsigned long value = strtoul(word, &end, 10);
+    *n = (unsigned)value;
+    return *word >= '0' && *word <= '9' && *end == 0 && value > 0 && value <= 1000000;
+}
+
 static int usage(void)
 {
-    fprintf(stderr, "usage: %s [--text] [--times N] FILE|FOLDER...\n", target_name);
+    fprintf(stderr, "usage: %s [--text] [--times N] [--seconds N] FILE|FOLDER...\n", target_name);
     return 2;
 }
 
@@ -141,8 +188,9 @@ int main(int argc, char **argv)
     for (; first < argc && strncmp(argv[first], "--", 2) == 0; first++)
         if (strcmp(argv[first], "--text") == 0)
             text = true;
-        else if (strcmp(argv[first], "--times") == 0 && first + 1 < argc &&
-                 (times = (unsigned)strtoul(argv[first + 1], NULL, 10)) > 0)
+        else if (first + 1 < argc &&
+                 ((strcmp(argv[first], "--times") == 0 && is_number(argv[first + 1], &times)) ||
+                  (strcmp(argv[first], "--seconds") == 0 && is_number(argv[first + 1], &seconds))))
             first++;
         else
             return usage();
@@ -150,11 +198,7 @@ int main(int argc, char **argv)
         return usage();
     if (LLVMFuzzerInitialize)
         LLVMFuzzerInitialize(&argc, &argv);
-    signal(SIGABRT, on_signal);
-    if (__sanitizer_set_death_callback)
-        __sanitizer_set_death_callback(say_current);
-    else
-        signal(SIGSEGV, on_signal);
+    catch_signals();
     for (int i = first; i < argc; i++)
         replay_tree(argv[i]);
     printf("%s: %lu files, %lu bytes, %lu of them refused by the target, %lu errors\n", target_name,

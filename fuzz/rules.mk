@@ -15,19 +15,35 @@ CFLAGS_afl-cmplog := -O2
 AFL_CC ?= afl-clang-fast
 
 FUZZ_WRAPPED := reserve commit decommit release move extend protect_none clock_ms
-FUZZ_WRAP := $(foreach f,$(FUZZ_WRAPPED),-Wl,--wrap=hak_os_$(f))
+FUZZ_WRAP := $(FUZZ_WRAPPED:%=-Wl,--wrap=hak_os_%) -Wl,--wrap=hak_thread_start
+CFLAGS_fuzz += -fno-sanitize-address-globals-dead-stripping
+
+# The allocator above its seams as one object, with its variables in a section that fuzz/world.c can
+# put back; what a harness links in front of the archive, which then gives the seams only.
+# $(1) flavour, $(2) folder
+define fuzz_state_rules
+$(2)/allocator-state.o: $(call hak_objects,$(2),$(filter-out \
+    src/seam/% $(STANDARD_NAMES),$(call hak_sources,$(1))))
+	$(call hak_say,state)ld -r -o $$@ $$^ && objcopy $$(SCHED_STATE) $$@
+	@! objdump -h $$@ | $$(SCHED_MISSED) | grep . || \
+	    { echo '$$@: variables outside of hak_state' >&2; rm $$@; exit 1; }
+endef
+fuzz_allocator = $(1)/allocator-state.o $(1)/libhakmem-prefixed.a
 
 # What each target is made of, besides its own file.
 FUZZ_LANGUAGE := fuzz/ops.c fuzz/ops_decode.c fuzz/ops_text.c
 FUZZ_ORACLE := $(FUZZ_LANGUAGE) fuzz/exec.c fuzz/exec_heap.c fuzz/exec_child.c fuzz/shadow.c \
     fuzz/allocator.c fuzz/os_fault.c fuzz/target.c
-FUZZ_TARGETS := fuzz_api fuzz_threads fuzz_canary fuzz_sizeclass fuzz_options fuzz_ops \
-    fuzz_recording fuzz_corrupt
-FUZZ_PARTS_fuzz_api := $(FUZZ_ORACLE)
+FUZZ_TARGETS := fuzz_api fuzz_threads fuzz_canary fuzz_sizeclass fuzz_slab fuzz_units fuzz_remote \
+    fuzz_mapped fuzz_options fuzz_ops fuzz_recording fuzz_corrupt
+FUZZ_WORLD := fuzz/world.c fuzz/sched/pristine.c
+FUZZ_PARTS_fuzz_api := $(FUZZ_ORACLE) $(FUZZ_WORLD)
 FUZZ_PARTS_fuzz_threads := $(FUZZ_ORACLE)
-FUZZ_PARTS_fuzz_canary := $(FUZZ_ORACLE)
-FUZZ_PARTS_fuzz_corrupt := $(FUZZ_ORACLE) fuzz/corruption.c fuzz/verdict.c fuzz/trial.c
+FUZZ_PARTS_fuzz_canary := $(FUZZ_ORACLE) $(FUZZ_WORLD)
+FUZZ_PARTS_fuzz_corrupt := $(FUZZ_ORACLE) $(FUZZ_WORLD) fuzz/corruption.c fuzz/verdict.c fuzz/trial.c
 FUZZ_PARTS_fuzz_sizeclass := fuzz/target.c fuzz/os_fault.c $(FUZZ_LANGUAGE)
+$(foreach t,slab units remote mapped,$(eval FUZZ_PARTS_fuzz_$(t) := \
+    fuzz/target.c fuzz/os_fault.c $(FUZZ_LANGUAGE) $(FUZZ_WORLD)))
 FUZZ_PARTS_fuzz_options := fuzz/target.c fuzz/os_fault.c $(FUZZ_LANGUAGE)
 FUZZ_PARTS_fuzz_ops := fuzz/target.c fuzz/os_fault.c $(FUZZ_LANGUAGE)
 FUZZ_PARTS_fuzz_recording := $(FUZZ_PARTS_fuzz_ops) trace/recording.c trace/slot_map.c
@@ -44,12 +60,12 @@ FUZZ_SPECIES_LDFLAGS := -Wl,--wrap=LLVMFuzzerTestOneInput
 define fuzz_target_rules
 $(4)/hunt/$(5): $(call hak_objects,$(4),fuzz/$(5).c $(FUZZ_PARTS_$(5)) \
     $(if $(filter $(5),$(FUZZ_MUTATED)),fuzz/mutator.c fuzz/mutator_libfuzzer.c)) \
-    $(FUZZ_SPECIES) $(4)/libhakmem-prefixed.a
+    $(FUZZ_SPECIES) $(call fuzz_allocator,$(4))
 	@mkdir -p $$(@D)
 	$(call hak_say,link)$(call hak_link,$(1),$(2),$(3)) -fsanitize=fuzzer \
 	    $(FUZZ_SPECIES_LDFLAGS) $(FUZZ_WRAP) $(FUZZ_LDFLAGS_$(5)) -o $$@ $$^
 $(4)/replay/$(5): $(call hak_objects,$(4),fuzz/$(5).c $(FUZZ_PARTS_$(5)) fuzz/replay.c) \
-    $(4)/libhakmem-prefixed.a
+    $(call fuzz_allocator,$(4))
 	@mkdir -p $$(@D)
 	$(call hak_say,link)$(call hak_link,$(1),$(2),$(3)) \
 	    $(FUZZ_WRAP) $(FUZZ_LDFLAGS_$(5)) -o $$@ $$^
@@ -58,6 +74,7 @@ endef
 # $(1) flavour, $(2) compiler, $(3) geometry
 define fuzz_use
 $(call hak_use,$(1),$(2),$(3))
+$(eval $(call fuzz_state_rules,$(1),$(call hak_out,$(1),$(2),$(3))))
 $(foreach t,$(FUZZ_TARGETS),$(eval $(call \
     fuzz_target_rules,$(1),$(2),$(3),$(call hak_out,$(1),$(2),$(3)),$(t))))
 endef
@@ -67,21 +84,35 @@ $(foreach g,default small,$(foreach f,fuzz fuzz-tsan,$(call fuzz_use,$(f),$(CLAN
 # $(1) flavour, $(2) geometry, $(3) folder, $(4) target
 define fuzz_afl_rules
 $(3)/hunt/$(4): $(call hak_objects,$(3),fuzz/$(4).c $(FUZZ_PARTS_$(4))) \
-    $(3)/libhakmem-prefixed.a
+    $(call fuzz_allocator,$(3))
 	@mkdir -p $$(@D)
 	$(call hak_say,link)$(call hak_link,$(1),$(AFL_CC),$(2)) -fsanitize=fuzzer \
 	    $(FUZZ_WRAP) $(FUZZ_LDFLAGS_$(4)) -o $$@ $$^
 $(3)/replay/$(4): $(call hak_objects,$(3),fuzz/$(4).c $(FUZZ_PARTS_$(4)) fuzz/replay.c) \
-    $(3)/libhakmem-prefixed.a
+    $(call fuzz_allocator,$(3))
 	@mkdir -p $$(@D)
 	$(call hak_say,link)$(call hak_link,$(1),$(AFL_CC),$(2)) \
 	    $(FUZZ_WRAP) $(FUZZ_LDFLAGS_$(4)) -o $$@ $$^
 endef
-$(foreach f,afl afl-plain afl-cmplog,$(foreach g,default small,$(call hak_use,$(f),$(AFL_CC),$(g)) \
+AFL_FLAVOURS := afl afl-plain afl-cmplog
+$(foreach f,$(AFL_FLAVOURS),$(foreach g,default small,$(call hak_use,$(f),$(AFL_CC),$(g)) \
+    $(eval $(call fuzz_state_rules,$(f),$(call hak_out,$(f),$(AFL_CC),$(g)))) \
     $(foreach t,$(FUZZ_TARGETS),$(eval $(call \
     fuzz_afl_rules,$(f),$(g),$(call hak_out,$(f),$(AFL_CC),$(g)),$(t))))))
 # afl-clang-fast is told by the environment.
 $(BUILD)/afl-cmplog-% $(BUILD)/sched-afl-cmplog-%: export AFL_LLVM_CMPLOG := 1
+# What the kernel and the clock decide (an address that is aligned by luck, how much a read brings)
+# is no coverage: afl-clang-fast instruments whatever it compiles, so clang compiles these.
+# $(1) flavour, $(2) geometry, $(3) folder, $(4) source without .c
+define fuzz_uncounted_rules
+$(3)/$(4).o: $(4).c $(3)/flags
+	@mkdir -p $$(@D)
+	$(call hak_say,compile)$(call hak_cc,$(1),$(patsubst afl-%-fast,%,$(AFL_CC)),$(2)) \
+	    $(ALLOCATOR_CFLAGS) -MMD -MP -c -o $$@ $$<
+endef
+$(foreach f,$(AFL_FLAVOURS),$(foreach g,default small,\
+    $(foreach s,src/seam/os fuzz/os_fault fuzz/exec_child fuzz/trial,$(eval $(call \
+    fuzz_uncounted_rules,$(f),$(g),$(call hak_out,$(f),$(AFL_CC),$(g)),$(s))))))
 $(BUILD)/afl-mutator.so: $(call hak_objects,$(call hak_out,audit,$(CC),default),\
     fuzz/mutator.c fuzz/mutator_afl.c $(FUZZ_LANGUAGE))
 	$(call hak_say,link)$(call hak_link,audit,$(CC),default) -shared -o $@ $^
@@ -101,13 +132,30 @@ $(call hak_test_needs,unit/test_shadow,$(FUZZ_LANGUAGE:.c=.o) fuzz/exec.o fuzz/e
 # ---- corpora ----
 
 # Every target of the hunt and a build with gcc replay the whole corpus; for scripts/tally.
+# For the valgrind flavour it is memcheck that looks on.
+ifeq ($(TEST_FLAVOUR),valgrind)
+$(foreach g,default small,$(call fuzz_use,valgrind,$(CC),$(g)))
+FUZZ_REPLAYS = $(foreach g,default small,$(foreach t,$(FUZZ_TARGETS),\
+    $(call hak_out,valgrind,$(CC),$(g))/replay/$(t)))
+else
 FUZZ_REPLAYS = $(foreach g,default small,$(foreach t,$(FUZZ_TARGETS),\
     $(call hak_out,audit,$(CC),$(g))/replay/$(t) $(call hak_out,fuzz,$(CLANG),$(g))/replay/$(t)) \
     $(foreach t,$(SCHED_TARGETS),$(call hak_out,sched,$(CC),$(g))/replay/$(t) \
     $(call hak_out,sched-asan,$(CLANG),$(g))/replay/$(t)))
+endif
 .PHONY: replay repro
 .SECONDEXPANSION:
 replay: $$(FUZZ_REPLAYS) ## run all kept inputs of all targets, without a fuzzing engine
 	@scripts/tally replay -- scripts/replay $^
+
+# How reports look: what scripts/test-deaths runs.
+DEATHS = $(foreach f,$(call hak_out,sched,$(CC),small)/replay \
+    $(call hak_out,sched-asan,$(CLANG),small)/replay \
+    $(call hak_out,sched-tsan,$(CLANG),small)/replay \
+    $(call hak_out,sched-fuzz,$(CLANG),small)/hunt \
+    $(if $(shell command -v $(AFL_CC)),$(call hak_out,afl,$(AFL_CC),small)/hunt),$(f)/fuzz_deaths)
+.PHONY: deaths
+deaths: $$(DEATHS) $(BUILD)/ops ## however an input dies, the report says why, and every engine the same
+	@scripts/tally deaths -- scripts/test-deaths
 repro: ## run one input under the checks and say what it does (FILE=)
 	@scripts/repro $(FILE)

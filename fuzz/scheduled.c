@@ -11,7 +11,8 @@
 // walk at each step would cost ten times the execution); the audit at barriers and at the end.
 //
 // A failure inside of a thread ends the execution (sched_fail); all failures end in `report`, which
-// prints the time line and what was found, and aborts. HAK_TIMELINE=1 prints it for good executions
+// prints the time line and what was found, and aborts. A death that nobody here brought about, as
+// by a sanitizer or a signal, is told by target_died. HAK_TIMELINE=1 prints it for good executions
 // too; HAK_WEAKEN=SITE makes the memory order of a site relaxed; HAK_CONCRETE=FILE writes the
 // failing input with its choices as a list of decisions, which is what a minimiser wants, whatever
 // strategy found it.
@@ -52,6 +53,7 @@ static struct {
     const struct op *current[THREADS_MAX];
     struct vclock handed[SLOTS_MAX]; // what the thread knew that filled the slot
     char reason[400];
+    bool reported;
 } run;
 
 // ---- reports ----
@@ -83,10 +85,23 @@ static void write_concrete(const char *path)
 static _Noreturn void report_found(const struct op *op)
 {
     const char *path = getenv("HAK_CONCRETE");
-    sched_print_timeline(&run.body, &run.report, stderr);
+    run.reported = true;
+    sched_tell(stderr);
     if (path != NULL)
         write_concrete(path);
     target_found(&run.program, op, run.reason);
+}
+
+void target_died(void)
+{
+    const struct op *op = sched_is_running() ? run.current[sched_current()] : NULL;
+    char line[200] = "at the end";
+    if (run.reported)
+        return;
+    sched_tell(stderr);
+    if (op != NULL)
+        ops_format(op, line, sizeof line);
+    fprintf(stderr, "%s: died: %s\n", target_name, line);
 }
 
 // The oracle's verdict: in a thread it ends the execution, else it is reported at once.
@@ -283,11 +298,8 @@ static void reset_all(void)
     struct exec *e = &run.exec;
     system_reset(run.target->space_bytes, run.target->options);
     process_reset();
-    memset(e->slots, 0, e->slot_count * sizeof *e->slots);
-    memset(&e->counts, 0, sizeof e->counts);
-    shadow_reset(&e->shadow);
+    exec_reset(e, run.program.header.seed);
     lives_reset();
-    e->pattern = run.program.header.seed;
     e->arena_bytes = run.arena_bytes;
     run.os_failed = 0;
     run.at_barrier = run.done = run.barriers_passed = 0;
@@ -382,27 +394,15 @@ static void weaken_one(void)
     }
 }
 
-// Arrays get their final size here, so that no input differs from the same one later.
-static void reserve_program(void)
-{
-    bool ok = true;
-    for (uint32_t i = 0; i < run.target->limits.ops_max; i++)
-        ok &= ops_push(&run.program, (struct op){ .kind = OP_BARRIER });
-    for (uint32_t i = 0; i < LISTED_CHOICES_MAX; i++)
-        ok &= ops_push_decision(&run.program, (struct decision){ .kind = DECIDE_RUN });
-    if (!ok) {
-        fprintf(stderr, "%s: out of memory\n", target_name);
-        exit(2);
-    }
-    ops_clear(&run.program);
-}
-
 int scheduled_start(const struct scheduled_target *target)
 {
     run.target = target;
     weaken_one();
     make_exec();
-    reserve_program();
+    if (!ops_reserve(&run.program, target->limits.ops_max, LISTED_CHOICES_MAX)) {
+        fprintf(stderr, "%s: out of memory\n", target_name);
+        exit(2);
+    }
     coverage_of_reads();
     reset_all();
     return 0;

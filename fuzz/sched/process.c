@@ -1,17 +1,13 @@
-// process.c: the thread seam, and the allocator's pristine state.
-//
-// The allocator's .data and .bss lie in the section hak_state of the linked program, from
-// __start_hak_state to __stop_hak_state; a copy of them is taken at the first reset, before the
-// allocator was ever called, and copied back at each later one.
+// process.c: the thread seam, and the state that every execution begins with.
 #include "process.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include <arena.h>
 #include <seam/thread.h>
 
 #include "core.h"
+#include "pristine.h"
 
 struct heap;
 extern struct heap hak_no_heap;
@@ -30,36 +26,10 @@ static struct {
     bool late[SCHED_THREADS_MAX]; // its exit hook ran
 } hooks;
 
-extern char __start_hak_state[], __stop_hak_state[];
-
-// Word by word: under AddressSanitizer the section has red zones, which a copy must cross.
-__attribute__((no_sanitize("address"))) static void copy_words(uint64_t *to, const uint64_t *from,
-                                                               size_t words)
-{
-    for (size_t i = 0; i < words; i++) {
-        to[i] = from[i];
-        __asm__ volatile("" ::: "memory"); // must not become a call of memcpy
-    }
-}
-
-static void restore_state(void)
-{
-    static uint64_t *pristine;
-    uint64_t *begin = (uint64_t *)(((uintptr_t)__start_hak_state + 7) & ~(uintptr_t)7);
-    size_t words = ((size_t)__stop_hak_state - (size_t)begin) / 8;
-    if (pristine == NULL) {
-        pristine = malloc(words * 8);
-        if (pristine == NULL)
-            sched_fail("harness", "no memory for the state of the allocator");
-        copy_words(pristine, begin, words);
-        return;
-    }
-    copy_words(begin, pristine, words);
-}
-
 void process_reset(void)
 {
-    restore_state();
+    if (!pristine_restore())
+        sched_fail("harness", "no memory for the state of the allocator");
     for (uint32_t t = 0; t < SCHED_THREADS_MAX; t++)
         sched_heaps[t] = &hak_no_heap;
     memset(&hooks, 0, sizeof hooks);

@@ -37,10 +37,8 @@ SCHED_MISSED := awk '$$2 ~ /^[.]t?(data|bss)/ && $$2 !~ /rel[.]ro/ && $$3 !~ /^0
 sched_plain = $(patsubst afl-%-fast,%,$(1))
 sched_cc = $(call hak_cc,sched,$(call sched_plain,$(2)),$(3)) \
     $(if $(filter sched-tsan,$(1)),-DSCHED_TSAN=1)
-sched_told_cc = $(call hak_cc,$(or $(SCHED_TOLD_AS_$(1)),$(1)),$(call sched_plain,$(2)),$(3))
-SCHED_TOLD_AS_sched-asan := sched-asan
-SCHED_TOLD_AS_sched-fuzz := sched-asan
-SCHED_TOLD_AS_sched-afl := sched-afl
+sched_told_cc = $(call hak_cc,$(patsubst sched-fuzz,sched-asan,$(1)),\
+    $(call sched_plain,$(2)),$(3))
 SCHED_TOLD := fiber process system
 
 # $(1) folder, $(2) folder of sources
@@ -58,7 +56,7 @@ $(4)/allocator.o: $(4)/libhakmem-prefixed.a
 	@! objdump -h $$@ | $(subst $$,$$$$,$(SCHED_MISSED)) | grep . || \
 	    { echo '$$@: variables outside of hak_state' >&2; rm $$@; exit 1; }
 $(4)/fuzz/%.o $(4)/tests/model/%.o: SCHED_CC = $(call sched_cc,$(1),$(2),$(3))
-$(if $(SCHED_TOLD_AS_$(1)),\
+$(if $(filter sched-asan sched-fuzz sched-afl,$(1)),\
     $(SCHED_TOLD:%=$(4)/fuzz/sched/%.o): SCHED_CC = $(call sched_told_cc,$(1),$(2),$(3)))
 $(call sched_compile,$(4),fuzz/sched)
 $(if $(filter sched-tsan,$(1)),$(call sched_compile,$(4),fuzz)
@@ -76,6 +74,7 @@ endef
 # ---- targets on logical threads ----
 
 SCHED_TARGETS := fuzz_sched fuzz_reuse fuzz_exit fuzz_os
+SCHED_CANARIES := fuzz_deaths
 SCHED_PARTS := fuzz/scheduled.c fuzz/census.c fuzz/lives.c fuzz/exec.c fuzz/exec_heap.c \
     fuzz/exec_child.c fuzz/shadow.c fuzz/allocator.c fuzz/target.c fuzz/ops.c \
     fuzz/ops_decode.c fuzz/ops_text.c
@@ -101,7 +100,8 @@ endef
 # $(1) flavour, $(2) compiler, $(3) flavour whose folder has the programs, $(4) more parts
 sched_use = $(foreach g,$(SCHED_GEOMETRIES),$(eval $(call \
     sched_rules,$(1),$(2),$(g),$(call hak_out,$(1),$(2),$(g)))) \
-    $(foreach t,$(SCHED_TARGETS),$(eval $(call sched_target_rules,$(1),$(2),$(g),$(call \
+    $(foreach t,$(SCHED_TARGETS) $(SCHED_CANARIES),$(eval $(call \
+    sched_target_rules,$(1),$(2),$(g),$(call \
     hak_out,$(1),$(2),$(g)),$(call hak_out,$(3),$(2),$(g)),$(t),$(4)))))
 
 $(call sched_use,sched,$(CC),sched)

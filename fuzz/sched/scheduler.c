@@ -99,6 +99,25 @@ static _Noreturn void leave(enum sched_outcome outcome)
     abort(); // an abandoned fiber is never continued
 }
 
+void sched_tell(FILE *out)
+{
+    static bool told;
+    struct sched_report *r = core.report;
+    if (told || core.program == NULL || r == NULL)
+        return;
+    told = true;
+    if (core.running) {
+        const struct sched_site *at = core.pending[core.current].site;
+        trace_end(r);
+        r->steps = core.step;
+        r->outcome = SCHED_FAILED;
+        snprintf(r->kind, sizeof r->kind, "death");
+        snprintf(r->message, sizeof r->message, "thread %u had got to %s, %s:%u", core.current,
+                 at->name, at->file != NULL ? at->file : "the harness", at->line);
+    }
+    sched_print_timeline(core.program, r, out);
+}
+
 _Noreturn void sched_fail(const char *kind, const char *format, ...)
 {
     char text[sizeof core.report->message];
@@ -107,8 +126,7 @@ _Noreturn void sched_fail(const char *kind, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     if (!core.running) { // at the end of an execution: what it did is still known
-        if (core.program != NULL && core.report != NULL)
-            sched_print_timeline(core.program, core.report, stderr);
+        sched_tell(stderr);
         fprintf(stderr, "sched: %s: %s\n", kind, text);
         abort();
     }

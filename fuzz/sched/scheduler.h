@@ -81,6 +81,9 @@ enum sched_outcome sched_run(const struct sched_program *program, struct strateg
 // One row per step, one column per thread, then the outcome.
 void sched_print_timeline(const struct sched_program *program, const struct sched_report *report,
                           FILE *out);
+// The same for whoever ends the process: of the execution that is running, up to where it stands,
+// or else of the last one. Only the first call prints.
+void sched_tell(FILE *out);
 const char *sched_outcome_name(enum sched_outcome outcome);
 
 // Ends the execution as failed; outside of sched_run, prints the message and aborts. `kind` is a
