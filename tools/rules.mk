@@ -1,8 +1,8 @@
 # tools/rules.mk: tools for users of the libraries. They are in Python; what they start is built.
 
 .PHONY: tools tools-check
-tools: trace $(BUILD)/hakmem-launch lib ## what hakmem-tune needs
-tools-check: tools ## hakmem-tune, on simulated and on real programs
+tools: trace $(BUILD)/hakmem-launch lib ## what hakmem-tune and hakmem-trace-plot start
+tools-check: tools ## the tuner and the plot, on simulated and real programs
 	@BUILD=$(BUILD) scripts/tally tools -- tests/tools/run $(abspath $(OUT)/$(LIBRARY).so)
 
 # Starts a program with a library preloaded and measures it: the benchmarks' own.
