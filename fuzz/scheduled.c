@@ -275,6 +275,31 @@ static void thread_body(void *arg, uint32_t t)
 
 // ---- one execution ----
 
+static void first_call(void *arg, uint32_t t)
+{
+    (void)t;
+    *(bool *)arg = exec_init(&run.exec, &allocator_hakmem, run.target->limits.slots);
+}
+
+// The process's first allocation is an execution, too: it may fail like any other.
+static bool make_first_call(void)
+{
+    static const struct op first = { .kind = OP_MALLOC, .size = 1 };
+    struct strategy usual = strategy_default();
+    bool made = false;
+    run.body = (struct sched_program){ .name = target_name,
+                                       .threads = 1,
+                                       .body = first_call,
+                                       .arg = &made,
+                                       .steps_max = run.target->steps_max,
+                                       .frozen_thread = SCHED_NOBODY };
+    if (sched_run(&run.body, &usual, &run.report) != SCHED_OK) {
+        snprintf(run.reason, sizeof run.reason, "%s: %.300s", run.report.kind, run.report.message);
+        report_found(&first);
+    }
+    return made;
+}
+
 static void make_exec(void)
 {
     system_reset(run.target->space_bytes, run.target->options);
@@ -283,7 +308,7 @@ static void make_exec(void)
         fprintf(stderr, "%s: more than %u slots\n", target_name, SLOTS_MAX);
         exit(2);
     }
-    if (!exec_init(&run.exec, &allocator_hakmem, run.target->limits.slots)) {
+    if (!make_first_call()) {
         fprintf(stderr, "%s: out of memory\n", target_name);
         exit(2);
     }

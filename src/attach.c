@@ -87,7 +87,7 @@ static void set_hooks(void)
     uint32_t hooks = HOOKS_NONE;
     if (load_acquire(HOOKS_READ, &process.hooks) == HOOKS_SET)
         return;
-    if (cas_strong_acq_rel(HOOKS_CLAIM, &process.hooks, &hooks, HOOKS_BUSY)) {
+    if (cas_strong_relaxed(HOOKS_CLAIM, &process.hooks, &hooks, HOOKS_BUSY)) {
         hak_thread_start(hak_on_thread_exit, hak_before_fork, hak_after_fork_parent,
                          hak_after_fork_child);
         store_release(HOOKS_WRITE, &process.hooks, HOOKS_SET); // the key, to HOOKS_READ
@@ -107,7 +107,7 @@ static bool closed_to_me(void)
 
 static void wait_until_open(void)
 {
-    while (load_acquire(GATE_WAIT, &gate.closed) != NULL)
+    while (load_relaxed(GATE_WAIT, &gate.closed) != NULL) // GATE_CLOSED looks again
         thread_yield(); // a fork takes milliseconds and waits for no one who waits here
 }
 
@@ -117,14 +117,14 @@ void hak_enter_as_guest(void)
         fetch_add_seq_cst(GUEST_ENTER, &gate.guests, 1); // Dekker, with FORK_GUESTS
         if (!closed_to_me())
             return;
-        fetch_sub_seq_cst(GUEST_BACK, &gate.guests, 1);
+        fetch_add_relaxed(GUEST_BACK, &gate.guests, (uint32_t)-1);
         wait_until_open();
     }
 }
 
 void hak_leave_as_guest(void)
 {
-    fetch_sub_seq_cst(GUEST_LEAVE, &gate.guests, 1);
+    fetch_sub_release(GUEST_LEAVE, &gate.guests, 1); // all that was done, to FORK_GUESTS
 }
 
 static void enter_with(struct heap *h)
@@ -217,7 +217,7 @@ void hak_on_thread_exit(void)
 void hak_before_fork(void)
 {
     void *expected = NULL;
-    while (!cas_strong_acq_rel(FORK_CLAIM, &gate.closed, &expected, tls_self())) {
+    while (!cas_strong_relaxed(FORK_CLAIM, &gate.closed, &expected, tls_self())) {
         expected = NULL; // another thread forks: one after the other
         thread_yield();
     }
@@ -243,7 +243,7 @@ void hak_after_fork_child(void)
     // The thread that was registering the hooks may be gone. It had registered these handlers, or
     // nobody would call me, and the exit key before them.
     uint32_t hooks = HOOKS_BUSY;
-    cas_strong_acq_rel(FORK_HOOKS, &process.hooks, &hooks, HOOKS_SET);
+    cas_strong_relaxed(FORK_HOOKS, &process.hooks, &hooks, HOOKS_SET);
     hak_heaps_after_fork(tls_heap());
-    store_release(FORK_OPEN_CHILD, &gate.closed, NULL);
+    store_relaxed(FORK_OPEN_CHILD, &gate.closed, NULL);
 }

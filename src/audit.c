@@ -100,7 +100,7 @@ static void check_heap(struct walk *w, struct heap *h)
     check_recent(w, &h->recent);
     if (MITIGATE_QUARANTINE)
         w->resting += hak_held_count(&hak_heap_extra(h)->held);
-    const struct slab *s = load_acquire(AUDIT_INBOX, &h->inbox.head);
+    const struct slab *s = load_relaxed(AUDIT_INBOX, &h->inbox.head);
     for (; s != NULL; s = load_relaxed(AUDIT_LINK, &s->link)) {
         if (!hak_remote_is_owner(s, &h->inbox))
             error(w, "a slab is in an inbox that is not its owner's", s);

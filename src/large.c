@@ -203,8 +203,9 @@ bool hak_large_is_live(const struct slab *s)
 
 bool hak_large_free(struct heap *h, struct slab *s)
 {
-    // Acquire and release: the winner sees what other threads did to the block before.
-    if (exchange_acq_rel(LARGE_FREE, &s->live, 0) != 1)
+    // Relaxed: it elects the winner. The user orders the uses of a block before its free; GIVE
+    // publishes them with the units.
+    if (exchange_relaxed(LARGE_FREE, &s->live, 0) != 1)
         return false;
     uint32_t unit = hak_slab_unit(s);
     uint32_t units = own_load(&s->units);

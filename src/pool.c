@@ -257,7 +257,7 @@ bool hak_pool_tick(uint64_t now_ms, uint64_t delay_ms)
         return false;
     uint64_t after = now_ms + max_size(delay_ms / 2, 1);
     // Relaxed: only elects one of several threads; the units themselves are claimed in masks.
-    return cas_strong_acquire(TICK_CAS, &pool.next_purge_ms, &next, after);
+    return cas_strong_relaxed(TICK_CAS, &pool.next_purge_ms, &next, after);
 }
 
 // EMPTY units of the SuperSlab that are older than the delay.

@@ -98,9 +98,9 @@ uint32_t hak_remote_settle(struct slab *s, struct slab **next)
 
 bool hak_remote_try_hold(struct slab *s)
 {
-    // Acquire: what the last holder did to the record. Release: as REMOTE_NOTIFY, so that a later
-    // clear synchronises with freers before me.
-    return exchange_acq_rel(REMOTE_HOLD, &s->pending, 1) == 0;
+    // Relaxed: a 0 was left by an owner, and that is me, or one whose heap I have acquired. A
+    // read-modify-write, so that a later clear still synchronises with freers before me.
+    return exchange_relaxed(REMOTE_HOLD, &s->pending, 1) == 0;
 }
 
 uint32_t hak_remote_adopt(struct slab *s, struct inbox *mine)

@@ -56,19 +56,19 @@
     X(CLAIM_AT_LOAD, "relaxed: first guess for CLAIM_AT_CAS")                                      \
     X(CLAIM_AT_CAS, "acquire: as CLAIM_CAS")                                                       \
     X(CLAIM_AT_SPIN, "hint: the word changed, so another thread succeeded")                        \
-    X(CLAIM_EMPTY,                                                                                 \
-      "acquire: as CLAIM_CAS; release is not needed, RMWs keep GIVE's release sequence")           \
+    X(CLAIM_EMPTY, "acquire: as CLAIM_CAS; no release, RMWs keep the release sequence of GIVE")    \
     X(GIVE, "seq_cst: releases contents, tags, records to CLAIM_*; Dekker with HINT_RECHECK")      \
     X(GIVE_FREE_LOOK, "seq_cst: Dekker with HINT_CLEAR (lemma H)")                                 \
-    X(GIVE_FREE_HINT, "seq_cst: a clear hint is set again, see HINT_CLEAR")                        \
+    X(GIVE_FREE_HINT,                                                                              \
+      "relaxed: coherence puts it behind the clear that GIVE_FREE_LOOK saw (lemma H)")             \
     X(GIVE_EMPTY_LOOK, "seq_cst: Dekker with HINT_CLEAR (lemma H)")                                \
-    X(GIVE_EMPTY_HINT, "seq_cst: a clear hint is set again, see HINT_CLEAR")                       \
+    X(GIVE_EMPTY_HINT, "relaxed: as GIVE_FREE_HINT")                                               \
     X(BEGIN_LOAD, "relaxed: written under the same lock")                                          \
     X(BEGIN_STORE, "release: committed records and memory, to SUPERSLAB_BEGUN_READ")               \
     X(HINT_READ, "relaxed: chooses candidates; a claim decides")                                   \
     X(HINT_CLEAR, "seq_cst: Dekker with GIVE_FREE_LOOK and GIVE_EMPTY_LOOK (lemma H)")             \
     X(HINT_RECHECK, "seq_cst: Dekker with GIVE (lemma H)")                                         \
-    X(HINT_RESTORE, "seq_cst: as GIVE_FREE_HINT")                                                  \
+    X(HINT_RESTORE, "relaxed: coherence puts it behind its own HINT_CLEAR (lemma H)")              \
     /* slab.c */                                                                                   \
     X(SLAB_REMOTE_PEEK, "relaxed: audit at a quiescent point")                                     \
     /* remote.c */                                                                                 \
@@ -89,8 +89,7 @@
     X(INBOX_LINK_READ, "relaxed: ordered by INBOX_TAKE")                                           \
     X(REMOTE_SETTLE, "acquire: marks of freers that found the token taken; release: the record, "  \
                      "to the next holder")                                                         \
-    X(REMOTE_HOLD, "acquire: the record as its last holder left it; release: keeps the sequence "  \
-                   "of REMOTE_NOTIFY")                                                             \
+    X(REMOTE_HOLD, "relaxed: only owners clear the token, so a 0 is mine or came with the heap")   \
     X(REMOTE_ADOPT_OWNER, "relaxed: published by REMOTE_ADOPT")                                    \
     X(REMOTE_ADOPT, "release: the new owner, to REMOTE_NOTIFY; acquire: as REMOTE_SETTLE")         \
     X(REMOTE_BEGIN_PEEK, "relaxed: marks of an old life are mistakes of the user; told if seen")   \
@@ -102,8 +101,7 @@
     X(POOL_ROTOR, "relaxed: a place to begin a search")                                            \
     X(POOL_STAMP, "relaxed: published by GIVE")                                                    \
     X(TICK_LOAD, "relaxed: a time; TICK_CAS decides")                                              \
-    X(TICK_CAS,                                                                                    \
-      "acquire, though only an election: the loser goes on without having seen anything")          \
+    X(TICK_CAS, "relaxed: elects who purges; the units themselves are claimed")                    \
     X(PURGE_STAMP, "relaxed: ordered by reading the word; an old stamp only means an early purge") \
     X(PURGE_COUNT, "relaxed: a counter")                                                           \
     X(PURGED_UNITS, "relaxed: a counter")                                                          \
@@ -136,34 +134,36 @@
     X(STARTED_AGAIN, "relaxed: written under the same lock")                                       \
     X(STARTED_WRITE, "release: everything set up, to STARTED_READ")                                \
     X(HOOKS_READ, "acquire: the exit key, pairs with HOOKS_WRITE")                                 \
-    X(HOOKS_CLAIM, "acquire and release: elects the thread that sets the hooks")                   \
+    X(HOOKS_CLAIM, "relaxed: elects who sets the hooks; losers wait at HOOKS_WAIT")                \
     X(HOOKS_WRITE, "release: the exit key, to HOOKS_READ and HOOKS_WAIT")                          \
     X(HOOKS_WAIT, "acquire: the exit key, pairs with HOOKS_WRITE")                                 \
     X(GATE_CLOSED,                                                                                 \
       "seq_cst: Dekker with FORK_CLOSE: I see the closed gate, or the fork sees my mark")          \
-    X(GATE_WAIT, "acquire: what the forking thread did, pairs with FORK_OPEN")                     \
+    X(GATE_WAIT, "relaxed: GATE_CLOSED looks again before anything is done")                       \
     X(GUEST_ENTER, "seq_cst: Dekker with FORK_GUESTS")                                             \
-    X(GUEST_BACK, "seq_cst: with GUEST_ENTER, the fork counts who is inside")                      \
-    X(GUEST_LEAVE, "seq_cst: releases what the guest did, to FORK_GUESTS")                         \
+    X(GUEST_BACK,                                                                                  \
+      "relaxed: nothing was done; as an RMW it keeps the release sequence of GUEST_LEAVE")         \
+    X(GUEST_LEAVE, "release: what the guest did, to FORK_GUESTS")                                  \
     X(GATE_ENTER, "seq_cst: Dekker with FORK_INSIDE")                                              \
-    X(GATE_BACK, "release: nothing was done; keeps the mark's order")                              \
+    X(GATE_BACK,                                                                                   \
+      "release: what earlier slow paths did, to FORK_INSIDE, which may see this store only")       \
     X(GATE_IS_INSIDE, "relaxed: my own mark")                                                      \
     X(GATE_LEAVE, "release: what the slow path did, to FORK_INSIDE")                               \
-    X(FORK_CLAIM, "acquire and release: elects one forking thread")                                \
+    X(FORK_CLAIM, "relaxed: elects who forks; FORK_CLOSE is the Dekker store")                     \
     X(FORK_CLOSE, "seq_cst: Dekker with GATE_CLOSED")                                              \
     X(FORK_GUESTS, "seq_cst: Dekker with GUEST_ENTER; acquires what guests did")                   \
     X(FORK_INSIDE, "seq_cst: Dekker with GATE_ENTER; acquires what slow paths did")                \
-    X(FORK_OPEN, "release: to GATE_WAIT")                                                          \
-    X(FORK_HOOKS, "acquire and release: as HOOKS_CLAIM, in the child's only thread")               \
+    X(FORK_OPEN,                                                                                   \
+      "release: the fork reads all that is before it; to GATE_CLOSED, before it changes")          \
+    X(FORK_HOOKS, "relaxed: the child has one thread; those it starts come after")                 \
     X(FORK_GUESTS_RESET, "relaxed: the child has one thread")                                      \
-    X(FORK_OPEN_CHILD, "release: as FORK_OPEN")                                                    \
+    X(FORK_OPEN_CHILD, "relaxed: as FORK_HOOKS")                                                   \
     /* alloc.c */                                                                                  \
     X(KEPT_SET, "relaxed: whoever has such a block was handed it after this")                      \
     X(KEPT_READ, "relaxed: as KEPT_SET")                                                           \
     /* large.c */                                                                                  \
     X(LARGE_LIVE, "relaxed: the user passes the pointer on with an order of its own")              \
-    X(LARGE_FREE,                                                                                  \
-      "acquire: other threads' use of the block; release: mine. Decides a racing double free")     \
+    X(LARGE_FREE, "relaxed: one of racing frees wins; uses of the block are the user's to order")  \
     X(GUEST_LARGE, "relaxed: a counter")                                                           \
     X(GUEST_HUGE, "relaxed: a counter")                                                            \
     X(GUEST_BYTES, "relaxed: a counter")                                                           \
@@ -185,7 +185,7 @@
     X(MAPPED_UNCOUNT, "relaxed: a counter")                                                        \
     X(MAPPED_STATS, "relaxed: as MAPPED_COUNT")                                                    \
     /* audit.c */                                                                                  \
-    X(AUDIT_INBOX, "acquire: links, pairs with INBOX_PUSH; at a quiescent point")                  \
+    X(AUDIT_INBOX, "relaxed: at a quiescent point")                                                \
     X(AUDIT_LINK, "relaxed: at a quiescent point")                                                 \
     X(AUDIT_PENDING, "relaxed: at a quiescent point")                                              \
     X(AUDIT_REMOTE, "relaxed: at a quiescent point")

@@ -12,9 +12,10 @@
 //
 // Hints: a set bit says "look here". A giver changes the word, then looks at the hint and sets it
 // if it is clear; whoever clears it looks at the word afterwards, and sets it again if a unit is
-// free. All four sequentially consistent: either the giver sees the clear hint, or the clearer the
-// new word (Dekker). So a unit that is free is without its hint only while one of the two is on its
-// way (lemma H). The look spares the giver a read-modify-write of a line that all share.
+// free. Changes, looks and clears are sequentially consistent: either the giver sees the clear
+// hint, or the clearer the new word (Dekker). So a unit that is free is without its hint only while
+// one of the two is on its way (lemma H). The look spares the giver a read-modify-write of a line
+// that all share.
 //
 // `begun` grows under the lock; a SuperSlab below it has committed memory and records.
 
@@ -142,7 +143,7 @@ uint32_t hak_superslab_claim_empty(uint32_t superslab, uint32_t bits)
 {
     struct atomic_u64 *cell = &hak_arena.masks[superslab];
     // Acquires as CLAIM_CAS; a bit that was not set stays clear.
-    uint64_t before = fetch_and_acq_rel(CLAIM_EMPTY, cell, ~((uint64_t)bits << 32));
+    uint64_t before = fetch_and_acquire(CLAIM_EMPTY, cell, ~((uint64_t)bits << 32));
     return hak_mask_empty(before) & bits;
 }
 
@@ -159,9 +160,9 @@ static void publish(uint32_t unit, unsigned units, bool empty)
     struct atomic_u64 *free_hint = &hak_arena.free_hints[superslab / 64];
     struct atomic_u64 *empty_hint = &hak_arena.empty_hints[superslab / 64];
     if ((load_seq_cst(GIVE_FREE_LOOK, free_hint) & hint) == 0)
-        fetch_or_seq_cst(GIVE_FREE_HINT, free_hint, hint);
+        fetch_or_relaxed(GIVE_FREE_HINT, free_hint, hint);
     if (empty && (load_seq_cst(GIVE_EMPTY_LOOK, empty_hint) & hint) == 0)
-        fetch_or_seq_cst(GIVE_EMPTY_HINT, empty_hint, hint);
+        fetch_or_relaxed(GIVE_EMPTY_HINT, empty_hint, hint);
 }
 
 void hak_superslab_give(uint32_t unit, unsigned units, bool empty)
@@ -212,7 +213,7 @@ void hak_superslab_clear_hint(uint32_t superslab, bool empty)
     fetch_and_seq_cst(HINT_CLEAR, &hints[superslab / 64], ~hint); // then a second look (lemma H)
     uint64_t word = load_seq_cst(HINT_RECHECK, &hak_arena.masks[superslab]);
     if (hak_mask_empty(word) != 0 || (!empty && hak_mask_unused(word) != 0))
-        fetch_or_seq_cst(HINT_RESTORE, &hints[superslab / 64], hint);
+        fetch_or_relaxed(HINT_RESTORE, &hints[superslab / 64], hint);
 }
 
 bool hak_superslab_ok(uint32_t superslab)

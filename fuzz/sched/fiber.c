@@ -1,6 +1,6 @@
 // fiber.c: the context switch and the stacks.
 //
-//   mapping of one fiber:   | guard page | stack, grows down  ............ | top frame |
+//   mapping of one fiber:   | guard | stack, grows down  ............ | top frame |
 //                                                                           ^ first stack_pointer
 // A switch saves the registers that a called function must keep on the stack of the fiber that it
 // leaves, exchanges stack pointers and restores the others' registers. The first switch to a fiber
@@ -10,14 +10,13 @@
 // saved frame. The floating-point control words are the same in all fibers and are not saved.
 //
 // The owner of a `struct fiber` owns its stack for the life of the process. An overflow of a stack
-// hits the guard page and ends the process with SIGSEGV.
+// hits the guard (overflow.c).
 #include "fiber.h"
 
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -123,14 +122,13 @@ void fiber_adopt(struct fiber *f)
 
 static void map_stack(struct fiber *f)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    char *p = mmap(NULL, FIBER_STACK_BYTES + page, PROT_READ | PROT_WRITE,
+    char *p = mmap(NULL, FIBER_STACK_BYTES + FIBER_GUARD_BYTES, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED || mprotect(p, page, PROT_NONE) != 0) {
+    if (p == MAP_FAILED || mprotect(p, FIBER_GUARD_BYTES, PROT_NONE) != 0) {
         perror("fiber: no memory for a stack");
         exit(2);
     }
-    f->stack = p + page;
+    f->stack = p + FIBER_GUARD_BYTES;
     f->stack_bytes = FIBER_STACK_BYTES;
 #if defined(SCHED_TSAN)
     f->tsan_fiber = __tsan_create_fiber(0);
@@ -159,6 +157,11 @@ void fiber_prepare(struct fiber *f, void (*entry)(void *), void *arg)
     frame[FRAME_RETURN] = (void *)(uintptr_t)fiber_begin;
     f->stack_pointer = frame;
     beginning = NULL;
+}
+
+bool fiber_is_guard(const struct fiber *f, const void *p)
+{
+    return f->stack != NULL && (uintptr_t)f->stack - (uintptr_t)p - 1 < FIBER_GUARD_BYTES;
 }
 
 void fiber_switch(struct fiber *from, struct fiber *to, bool last)

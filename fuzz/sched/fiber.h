@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #define FIBER_STACK_BYTES ((size_t)256 << 10)
+#define FIBER_GUARD_BYTES ((size_t)64 << 10) // below each stack, never accessible
 
 struct fiber {
     void *stack_pointer; // saved while the fiber does not run
@@ -32,5 +33,8 @@ void fiber_prepare(struct fiber *f, void (*entry)(void *), void *arg);
 // Leaves `from`, which is running, and continues `to`. `last`: nobody will switch back to `from`
 // before it is prepared again.
 void fiber_switch(struct fiber *from, struct fiber *to, bool last);
+
+// Whether `p` lies just below the stack.
+bool fiber_is_guard(const struct fiber *f, const void *p);
 
 #endif

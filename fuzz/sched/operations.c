@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include "races.h"
+
 static uint32_t order_of(const struct sched_site *at, uint32_t order)
 {
     sched_site_used[at->id] = 1;
@@ -24,12 +26,18 @@ static uint64_t raw_load(const void *cell, uint32_t bytes)
                         : *(const uint64_t *)cell;
 }
 
+static struct location *cell_at(const struct sched_site *at, const void *cell)
+{
+    races_atomic(cell, at->bytes);
+    return memory_at(cell, at->bytes);
+}
+
 uint64_t sched_load(const struct sched_site *at, const void *cell)
 {
     if (!core.running || core.quiet)
         return raw_load(cell, at->bytes);
     core_point(at, (uintptr_t)cell);
-    struct location *l = memory_at(cell, at->bytes);
+    struct location *l = cell_at(at, cell);
     uint32_t order = order_of(at, at->order);
     uint32_t n = memory_readable(core.current, l, order);
     uint32_t back = n > 1 ? core_choose(CHOICE_READ, n) : 0;
@@ -47,7 +55,7 @@ void sched_store(const struct sched_site *at, void *cell, uint64_t value)
         return;
     }
     core_point(at, (uintptr_t)cell);
-    struct location *l = memory_at(cell, at->bytes);
+    struct location *l = cell_at(at, cell);
     memory_write(core.current, l, value, order_of(at, at->order), at->id);
     core_record(at, l, (uintptr_t)cell, value, 0, 0, false);
 }
@@ -78,7 +86,7 @@ uint64_t sched_update(const struct sched_site *at, void *cell, enum sched_update
         return old;
     }
     core_point(at, (uintptr_t)cell);
-    struct location *l = memory_at(cell, at->bytes);
+    struct location *l = cell_at(at, cell);
     const struct store *newest = memory_newest(l);
     uint64_t old = newest->value;
     uint64_t value = updated(old, how, operand);
@@ -113,7 +121,7 @@ bool sched_cas(const struct sched_site *at, void *cell, uint64_t *expected, uint
         return equal;
     }
     core_point(at, (uintptr_t)cell);
-    struct location *l = memory_at(cell, at->bytes);
+    struct location *l = cell_at(at, cell);
     const struct store *newest = memory_newest(l);
     uint64_t old = newest->value;
     if (sched_reads_from != NULL)

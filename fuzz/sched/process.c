@@ -8,6 +8,7 @@
 
 #include "core.h"
 #include "pristine.h"
+#include "races.h"
 
 struct heap;
 extern struct heap hak_no_heap;
@@ -38,6 +39,7 @@ void process_reset(void)
 void hak_thread_start(void (*on_exit)(void), void (*prepare)(void), void (*parent)(void),
                       void (*child)(void))
 {
+    races_write(&hooks.on_exit, sizeof hooks.on_exit); // in the place of the exit key
     hooks.on_exit = on_exit;
     hooks.prepare = prepare;
     hooks.parent = parent;
@@ -46,6 +48,7 @@ void hak_thread_start(void (*on_exit)(void), void (*prepare)(void), void (*paren
 
 void hak_thread_watch_exit(void)
 {
+    races_read(&hooks.on_exit, sizeof hooks.on_exit);
     hooks.armed[core.current] = true;
 }
 
@@ -88,8 +91,11 @@ void process_fork(bool child)
         hooks.parent();
         return;
     }
+    races_acquire(&core.races_end); // what each left there when it last lost the processor
     for (uint32_t t = 0; t < core.program->threads; t++)
         if (t != core.current) {
+            struct vclock done = memory_publish(t);
+            memory_learn(core.current, &done); // the child's memory is a copy: nothing is stale
             core.threads[t].fiber.abandoned |= core.unfinished >> t & 1;
             hooks.vanished += core.unfinished >> t & 1;
             hooks.armed[t] = false;

@@ -48,6 +48,8 @@ $(1)/$(2)/%.o: $(2)/%.c $(1)/flags
 	$(call hak_say,compile)$$(SCHED_CC) -MMD -MP -c -o $$@ $$<
 endef
 
+SCHED_SCENARIOS := scenarios scenarios_whole scenarios_ending scenarios_lock
+
 # $(1) flavour, $(2) compiler, $(3) geometry, $(4) folder
 define sched_rules
 $(call hak_use,$(1),$(2),$(3))
@@ -67,7 +69,13 @@ $(4)/libsched.a: $(patsubst %.c,$(4)/%.o,$(SCHED_SOURCES))
 $(4)/tests/model/%: $(4)/tests/model/%.o $(4)/libsched.a
 	$(call hak_say,link)$(call hak_link,$(1),$(2),$(3)) -o $$@ \
 	    $$(filter %.o,$$^) $$(filter %.a,$$^)
-$(4)/tests/model/protocol: $(4)/tests/model/scenarios.o $(4)/tests/model/scenarios_whole.o \
+# The mutex that seam/lock.h replaces, over the scheduler's atomics and without its thread-local
+# word: scenarios_lock.c is its kernel.
+$(4)/tests/model/lock.o: src/seam/lock.c $(4)/flags
+	@mkdir -p $$(@D)
+	$(call hak_say,compile)$$(SCHED_CC) -UHAK_CHECKED -DHAK_CHECKED=0 -Dsyscall=model_futex \
+	    -MMD -MP -c -o $$@ $$<
+$(4)/tests/model/protocol: $(SCHED_SCENARIOS:%=$(4)/tests/model/%.o) $(4)/tests/model/lock.o \
     $(4)/allocator.o
 endef
 
@@ -120,7 +128,7 @@ litmus: $(SCHED_MODEL)/litmus ## the model of memory against the classic litmus 
 	@$<
 planted: $(SCHED_MODEL)/planted ## the scheduler against planted bugs, with each strategy
 	@$<
-model: litmus planted $(SCHED_MODEL)/protocol ## every execution of the protocols of src/
-	@$(SCHED_MODEL)/protocol
+model: litmus planted $(SCHED_MODEL)/protocol ## every execution of the protocols, as a table
+	@scripts/model $(SCHED_MODEL)/protocol
 orders: $(SCHED_ORDERS) ## each memory order weakened: which scenario falls
-	@TSAN_OPTIONS="report_bugs=1:exitcode=0:log_path=/dev/null" $< weaken
+	@TSAN_OPTIONS="report_bugs=1:exitcode=0:log_path=/dev/null" scripts/model $< orders

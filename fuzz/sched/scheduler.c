@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "overflow.h"
 #include "races.h"
 #include "trace.h"
 
@@ -355,6 +356,7 @@ enum sched_outcome sched_run(const struct sched_program *program, struct strateg
     report->preemptions = 0;
     trace_begin();
     memory_reset();
+    overflow_watch();
     fiber_adopt(&core.conductor);
     for (uint32_t t = 0; t < program->threads; t++) {
         struct sched_thread *x = &core.threads[t];

@@ -15,6 +15,8 @@
 bool event_conflicts(const struct event *a, const struct event *b)
 {
     uint8_t ka = a->site->kind, kb = b->site->kind;
+    if (ka == EVENT_BEGIN || kb == EVENT_BEGIN)
+        return false;                             // nothing of another thread depends on it
     if (ka == EVENT_FENCE || kb == EVENT_FENCE) { // SC fences meet each other and all SC accesses
         return (a->site->order & ORDER_SC) && (b->site->order & ORDER_SC);
     }

@@ -236,6 +236,7 @@ void *system_reserve(const struct sched_site *at, size_t bytes, size_t align)
     if (fails(at, NULL, bytes))
         return NULL;
     void *p = reserve(bytes, align);
+    races_acquire(&sys.base); // the kernel orders a new life of addresses behind the old one
     sys.failures += p == NULL;
     return p;
 }
@@ -244,6 +245,7 @@ static void commit(void *p, size_t bytes)
 {
     size_t first = page_of(p), count = bytes / SYSTEM_PAGE;
     open_pages(first, count);
+    races_write(p, bytes);
     for (size_t i = first; i < first + count; i++) {
         if (sys.committed[i])
             continue;
@@ -278,6 +280,7 @@ bool system_decommit(const struct sched_site *at, void *p, size_t bytes)
 static void release(struct range *r)
 {
     uncommit(r->first, r->pages);
+    races_release(&sys.base);
     memory_forget(sys.base + r->first * SYSTEM_PAGE, r->pages * SYSTEM_PAGE);
     r->reserved = false;
     for (uint32_t i = 0; i + 1 < sys.range_count;) { // joins free neighbours

@@ -6,12 +6,13 @@
 //
 //   load_relaxed  load_acquire  load_seq_cst      (SITE, cell)
 //   store_relaxed store_release store_seq_cst     (SITE, cell, value)
-//   exchange_acquire exchange_release exchange_acq_rel exchange_seq_cst (SITE, cell, value) -> old
+//   exchange_relaxed exchange_acquire exchange_release exchange_acq_rel exchange_seq_cst
+//                                                 (SITE, cell, value) -> old
 //   fetch_or_relaxed fetch_or_release fetch_or_acq_rel fetch_or_seq_cst (SITE, cell, bits)  -> old
-//   fetch_and_relaxed fetch_and_acq_rel fetch_and_seq_cst               (SITE, cell, bits)  -> old
-//   fetch_add_relaxed fetch_add_seq_cst fetch_sub_seq_cst               (SITE, cell, n)     -> old
+//   fetch_and_relaxed fetch_and_acquire fetch_and_seq_cst               (SITE, cell, bits)  -> old
+//   fetch_add_relaxed fetch_add_seq_cst fetch_sub_release               (SITE, cell, n)     -> old
 //   cas_weak_relaxed cas_weak_acquire cas_weak_release cas_weak_acq_rel
-//   cas_strong_acquire cas_strong_acq_rel         (SITE, cell, &expected, desired) -> bool
+//   cas_strong_relaxed cas_strong_acquire         (SITE, cell, &expected, desired) -> bool
 //     A failed compare-and-swap stores what it read in `expected`, with relaxed order; acquire
 //     and acq_rel forms of it read with acquire order also on failure.
 //
@@ -68,6 +69,8 @@ struct own_ptr {
 #define store_seq_cst(site, cell, v) \
     (HAK_AT(site), __atomic_store_n(&(cell)->raw, v, __ATOMIC_SEQ_CST))
 
+#define exchange_relaxed(site, cell, v) \
+    (HAK_AT(site), __atomic_exchange_n(&(cell)->raw, v, __ATOMIC_RELAXED))
 #define exchange_acquire(site, cell, v) \
     (HAK_AT(site), __atomic_exchange_n(&(cell)->raw, v, __ATOMIC_ACQUIRE))
 #define exchange_release(site, cell, v) \
@@ -89,14 +92,14 @@ struct own_ptr {
     (HAK_AT(site), __atomic_fetch_and(&(cell)->raw, v, __ATOMIC_SEQ_CST))
 #define fetch_and_relaxed(site, cell, v) \
     (HAK_AT(site), __atomic_fetch_and(&(cell)->raw, v, __ATOMIC_RELAXED))
-#define fetch_and_acq_rel(site, cell, v) \
-    (HAK_AT(site), __atomic_fetch_and(&(cell)->raw, v, __ATOMIC_ACQ_REL))
+#define fetch_and_acquire(site, cell, v) \
+    (HAK_AT(site), __atomic_fetch_and(&(cell)->raw, v, __ATOMIC_ACQUIRE))
 #define fetch_add_relaxed(site, cell, v) \
     (HAK_AT(site), __atomic_fetch_add(&(cell)->raw, v, __ATOMIC_RELAXED))
 #define fetch_add_seq_cst(site, cell, v) \
     (HAK_AT(site), __atomic_fetch_add(&(cell)->raw, v, __ATOMIC_SEQ_CST))
-#define fetch_sub_seq_cst(site, cell, v) \
-    (HAK_AT(site), __atomic_fetch_sub(&(cell)->raw, v, __ATOMIC_SEQ_CST))
+#define fetch_sub_release(site, cell, v) \
+    (HAK_AT(site), __atomic_fetch_sub(&(cell)->raw, v, __ATOMIC_RELEASE))
 
 #define HAK_CAS(site, cell, expected, desired, weak, success, failure) \
     (HAK_AT(site),                                                     \
@@ -109,10 +112,10 @@ struct own_ptr {
     HAK_CAS(site, cell, e, d, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED)
 #define cas_weak_acq_rel(site, cell, e, d) \
     HAK_CAS(site, cell, e, d, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
+#define cas_strong_relaxed(site, cell, e, d) \
+    HAK_CAS(site, cell, e, d, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
 #define cas_strong_acquire(site, cell, e, d) \
     HAK_CAS(site, cell, e, d, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)
-#define cas_strong_acq_rel(site, cell, e, d) \
-    HAK_CAS(site, cell, e, d, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 
 #define init_cell(cell, v) ((void)((cell)->raw = (v)))
 

@@ -17,6 +17,7 @@
 #include "lock.h"
 
 #include "../check.h"
+#include "../config.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -26,7 +27,7 @@
 
 enum { FREE = 0, HELD = 1, CONTENDED = 2 };
 // About a microsecond of pauses: longer than a short critical section, shorter than a sleep.
-enum { SPINS_MAX = 64 };
+enum { SPINS_MAX = SMALL_OR(1, 64) };
 
 static __thread uint32_t held_ranks __attribute__((tls_model("initial-exec")));
 

@@ -212,6 +212,22 @@ static void counting(void *arg, uint32_t t)
     STORE(&g.flag[0], 0, REL);
 }
 
+// ---- a recursion; broken: without bound ----
+
+static uint32_t descend(uint32_t levels)
+{
+    volatile char frame[512];
+    frame[0] = (char)levels;
+    return levels == 0 ? 0 : descend(levels - 1) + (uint32_t)frame[0];
+}
+
+static void recursion(void *arg, uint32_t t)
+{
+    (void)arg;
+    if (t == LOAD(&g.counter, RLX))
+        STORE(&g.counter, descend(broken ? UINT32_MAX : 4), RLX);
+}
+
 static const struct planted {
     const char *name;
     enum sched_outcome broken_outcome;
@@ -226,6 +242,7 @@ static const struct planted {
     { "notification", SCHED_FAILED, 3, notification, reset, nothing_lost, SCHED_NOBODY, 0 },
     { "dekker", SCHED_FAILED, 2, dekker, reset, NULL, SCHED_NOBODY, 0 },
     { "wake-up", SCHED_DEADLOCK, 2, wake_up, reset, NULL, SCHED_NOBODY, 0 },
+    { "recursion", SCHED_FAILED, 2, recursion, reset, NULL, SCHED_NOBODY, 0 },
     { "spin", SCHED_LIVELOCK, 2, spin, reset, NULL, SCHED_NOBODY, 0 },
     { "counting", SCHED_STARVED, 3, counting, reset, NULL, 1, 2 },
 };

@@ -15,6 +15,7 @@
 //        protocol reduction [name...]        whether the reduced search misses anything that one
 //                                            without reduction sees; status 1 if so
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,14 +32,16 @@
 
 #define EXECUTIONS_MAX UINT64_C(30000000)
 #define WEAKEN_EXECUTIONS 4000u
+#define BASELINE_EXECUTIONS 300u // of each strategy, to see that nothing falls by itself
 
 static struct strategy_search search;
 
 // All of them, in order; NULL behind the last.
 static const struct scenario *scenario_at(unsigned i)
 {
-    static const struct scenario *const lists[] = { protocol_scenarios, whole_scenarios };
-    for (unsigned l = 0; l < 2; l++)
+    static const struct scenario *const lists[] = { protocol_scenarios, whole_scenarios,
+                                                    ending_scenarios, lock_scenarios };
+    for (unsigned l = 0; l < sizeof lists / sizeof lists[0]; l++)
         for (const struct scenario *s = lists[l]; s->name != NULL; s++)
             if (i-- == 0)
                 return s;
@@ -61,18 +64,58 @@ static struct sched_program program_of(const struct scenario *s)
                                    .frozen_thread = SCHED_NOBODY };
 }
 
+static const struct scenario *freezing;
+static bool thread_0_froze; // in some execution
+
+static const char *check_frozen(void *arg)
+{
+    thread_0_froze |= sched_frozen() & 1;
+    return freezing->check(arg);
+}
+
+static bool is_good(const struct experiment_result *r)
+{
+    return r->complete && r->failures == 0 && r->long_ones == 0;
+}
+
+static void explore(const struct scenario *s, struct sched_program *program,
+                    struct experiment_result *r)
+{
+    struct experiment e = {
+        .program = program, .setup = s->setup, .check = s->check, .executions_max = EXECUTIONS_MAX
+    };
+    if (s->freezes)
+        e.check = check_frozen;
+    freezing = s;
+    strategy_search_init(&search, s->bound, s->bound == SEARCH_UNBOUNDED);
+    run_experiment(&e, &search.base, r);
+}
+
+// Thread 0 stops at its first step, at its second, ... until no execution has as many.
+static void explore_frozen(const struct scenario *s, struct sched_program *program,
+                           struct experiment_result *r)
+{
+    struct experiment_result sum = { .complete = true };
+    program->frozen_thread = 0;
+    do {
+        program->frozen_step++;
+        thread_0_froze = false;
+        explore(s, program, r);
+        r->executions += sum.executions;
+        r->pruned += sum.pruned;
+        r->steps_max = r->steps_max > sum.steps_max ? r->steps_max : sum.steps_max;
+        sum = *r;
+    } while (is_good(r) && thread_0_froze);
+}
+
 static bool run_scenario(const struct scenario *s, bool markdown)
 {
     struct sched_program program = program_of(s);
-    struct experiment e = {
-        .program = &program, .setup = s->setup, .check = s->check, .executions_max = EXECUTIONS_MAX
-    };
     struct experiment_result r;
     char bound[16];
     double begin = now_s();
-    strategy_search_init(&search, s->bound, s->bound == SEARCH_UNBOUNDED);
-    run_experiment(&e, &search.base, &r);
-    bool ok = r.complete && r.failures == 0 && r.long_ones == 0;
+    (s->freezes ? explore_frozen : explore)(s, &program, &r);
+    bool ok = is_good(&r);
     snprintf(bound, sizeof bound, s->bound == SEARCH_UNBOUNDED ? "all" : "%u", s->bound);
     printf(markdown ? "| %s | %s | %u | %s | %" PRIu64 " | %u | %.1f | %s |\n"
                     : "%-28s %-58s %u %4s %10" PRIu64 " %5u %7.1f  %s\n",
@@ -88,26 +131,31 @@ static bool run_scenario(const struct scenario *s, bool markdown)
     return ok;
 }
 
+// What falls_after is doing, for who dies of a signal meanwhile.
+static struct {
+    const char *site, *scenario, *strategy;
+    struct experiment_result result;
+} trying;
+
 // Executions until a scenario fails: by chance first, then in order.
-static uint64_t falls_after(const struct scenario *s, const char **how)
+static uint64_t falls_after(const struct scenario *s, uint64_t executions, const char **how)
 {
     static struct strategy_pos pos;
     static struct strategy_random walk;
     struct sched_program program = program_of(s);
-    struct experiment e = { .program = &program,
-                            .setup = s->setup,
-                            .check = s->check,
-                            .executions_max = WEAKEN_EXECUTIONS };
-    struct experiment_result r;
+    struct experiment e = {
+        .program = &program, .setup = s->setup, .check = s->check, .executions_max = executions
+    };
     strategy_pos_init(&pos, 1);
     strategy_random_init(&walk, 1);
     strategy_search_init(&search, s->bound < 2 ? s->bound : 2, true);
     struct strategy *const strategies[] = { &pos.base, &walk.base, &search.base };
     for (unsigned i = 0; i < 3; i++) {
-        run_experiment(&e, strategies[i], &r);
-        *how = strategies[i]->name;
-        if (r.failures != 0)
-            return r.executions + r.pruned;
+        trying.scenario = s->name;
+        trying.strategy = *how = strategies[i]->name;
+        run_experiment(&e, strategies[i], &trying.result);
+        if (trying.result.failures != 0)
+            return trying.result.executions + trying.result.pruned;
     }
     return 0;
 }
@@ -120,13 +168,50 @@ static bool is_wanted(const char *name, int argc, char **argv)
     return argc == 0;
 }
 
-// The first scenario that falls with the site weakened is printed; false: none does.
-static bool fall(const char *name)
+static uint64_t reaching[SCHED_SITES_MAX]; // the scenarios that execute a site: bit per scenario
+
+// All scenarios, with all orders in force, must pass. Those with a thread that stops have the same
+// bodies as others.
+static bool note_reached(void)
+{
+    const char *how = "";
+    for (unsigned i = 0; scenario_at(i) != NULL; i++) {
+        memset(sched_site_used, 0, sizeof sched_site_used);
+        if (!scenario_at(i)->freezes && falls_after(scenario_at(i), BASELINE_EXECUTIONS, &how)) {
+            printf("%s fails with all orders in force (%s)\n", scenario_at(i)->name, how);
+            return false;
+        }
+        for (uint32_t site = 0; site < weaken_count(); site++)
+            reaching[site] |= (uint64_t)sched_site_used[site + 1] << i;
+    }
+    return true;
+}
+
+// Statuses of a process that tries one site.
+enum { FELL = 40, SURVIVED = 41 };
+
+// A weakened order that ends in a wild pointer.
+static void fall_by_signal(int number)
+{
+    char line[200];
+    (void)number;
+    int n = snprintf(line, sizeof line, "%-24s %-28s %6" PRIu64 " %s\n", trying.site,
+                     trying.scenario, trying.result.executions + trying.result.pruned + 1,
+                     trying.strategy);
+    _exit(write(STDOUT_FILENO, line, (size_t)n) == n ? FELL : 2);
+}
+
+// The first of the scenarios that falls with the site weakened is printed; false: none does.
+static bool fall(const char *name, uint64_t scenarios)
 {
     const char *how;
+    trying.site = name;
+    signal(SIGSEGV, fall_by_signal);
     weaken(name);
     for (unsigned i = 0; scenario_at(i) != NULL; i++) {
-        uint64_t after = falls_after(scenario_at(i), &how);
+        if (!(scenarios >> i & 1))
+            continue;
+        uint64_t after = falls_after(scenario_at(i), WEAKEN_EXECUTIONS, &how);
         if (after != 0) {
             printf("%-24s %-28s %6" PRIu64 " %s\n", name, scenario_at(i)->name, after, how);
             return true;
@@ -136,50 +221,45 @@ static bool fall(const char *name)
     return false;
 }
 
-// Statuses of its process; a sanitizer that meets a signal ends with one of its own.
-enum { FELL = 40, SURVIVED = 41 };
-
-// In a process of its own, because a weakened order may end in a wild pointer: a fall, too.
-static bool falls_in_child(const char *name)
+// In a process of its own, because it may die. It is this program anew: ThreadSanitizer is blind
+// behind a fork.
+static bool falls_in_child(uint32_t site)
 {
     int status;
+    char scenarios[24];
+    snprintf(scenarios, sizeof scenarios, "%" PRIx64, reaching[site]);
     fflush(stdout);
     pid_t child = fork();
     if (child == 0)
-        execl("/proc/self/exe", "protocol", "weaken-one", name, (char *)NULL);
-    if (child <= 0) {
+        execl("/proc/self/exe", "protocol", "weaken-one", weaken_name(site), scenarios,
+              (char *)NULL);
+    if (child <= 0 || waitpid(child, &status, 0) != child) {
         perror("protocol: cannot start itself");
-        exit(2);
-    }
-    if (waitpid(child, &status, 0) != child) {
-        perror("protocol: waitpid");
         exit(2);
     }
     if (WIFEXITED(status) && (WEXITSTATUS(status) == FELL || WEXITSTATUS(status) == SURVIVED))
         return WEXITSTATUS(status) == FELL;
-    printf("%-24s the program dies of a signal\n", name);
-    return true;
+    fprintf(stderr, "protocol: %s: the process that tries it ends with status %#x\n",
+            weaken_name(site), (unsigned)status);
+    exit(2);
 }
 
 static int weaken_all(int argc, char **argv)
 {
     unsigned needed = 0, survived = 0, unreached = 0;
-    const char *how = "";
-    for (unsigned i = 0; scenario_at(i) != NULL; i++)
-        if (falls_after(scenario_at(i), &how) != 0) {
-            printf("%s fails with all orders in force\n", scenario_at(i)->name);
-            return 1;
-        }
+    if (!note_reached())
+        return 1;
     for (uint32_t site = 0; site < weaken_count(); site++) {
         const char *name = weaken_name(site);
         if (!is_wanted(name, argc, argv) || strncmp(weaken_reason(site), "relaxed", 7) == 0 ||
             strncmp(weaken_reason(site), "hint", 4) == 0)
             continue;
-        if (!sched_site_used[site + 1]) {
+        if (reaching[site] == 0) {
             unreached++;
+            printf("%-24s in no scenario\n", name);
             continue;
         }
-        bool falls = falls_in_child(name);
+        bool falls = falls_in_child(site);
         needed += falls;
         survived += !falls;
     }
@@ -268,8 +348,8 @@ int main(int argc, char **argv)
         printf("reduction: %u passed, %u failed\n", passed, failed);
         return failed != 0;
     }
-    if (argc == 2 && strcmp(argv[0], "weaken-one") == 0)
-        return fall(argv[1]) ? FELL : SURVIVED;
+    if (argc == 3 && strcmp(argv[0], "weaken-one") == 0)
+        return fall(argv[1], strtoull(argv[2], NULL, 16)) ? FELL : SURVIVED;
     bool markdown = argc > 0 && strcmp(argv[0], "--markdown") == 0;
     if (markdown)
         argc--, argv++;

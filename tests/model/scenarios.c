@@ -111,6 +111,23 @@ static void free_or_drain(void *arg, uint32_t t)
     drain(&inboxes[0]);
 }
 
+// The same with the threads the other way round, for a freer that stops.
+static void drain_or_free(void *arg, uint32_t t)
+{
+    free_or_drain(arg, 2 - t);
+}
+
+// What a thread that stopped left behind is nobody's; what the others freed is not lost.
+static const char *others_done(void *arg)
+{
+    (void)arg;
+    drain(&inboxes[0]);
+    if (stray)
+        return "a slab came to the inbox of one that does not own it";
+    return harvested + hak_remote_count(slab()) <= 2 ? NULL
+                                                     : "more blocks came back than were freed";
+}
+
 // One thread frees two blocks, one after the other, and another a third.
 static void free_two_or_drain(void *arg, uint32_t t)
 {
@@ -289,6 +306,50 @@ static const char *units_add_up(void *arg)
     return (empty | unused) >> 2 == 0 ? NULL : "a unit in use became free";
 }
 
+// One claims both units where they are, as a huge block does; another uses one of them.
+static void claim_at_or_use(void *arg, uint32_t t)
+{
+    struct run run;
+    (void)arg;
+    if (t == 0 && hak_superslab_claim_at(0, 2, &run)) {
+        hold(0);
+        hold(1);
+    } else if (t == 1 && hak_superslab_claim(0, 1, 1, true, &run)) {
+        hold(run.unit);
+        unhold(run.unit);
+        hak_superslab_give(run.unit, 1, true);
+    }
+}
+
+// ---- a SuperSlab is begun while the purger looks for old units ----
+
+static void setup_arena(void *arg)
+{
+    (void)arg;
+    start_arena();
+    os_fault_pause(true); // failures of the system are fuzz_os's
+}
+
+static void begin_or_purge(void *arg, uint32_t t)
+{
+    uint32_t unit;
+    (void)arg;
+    if (t == 1) {
+        hak_pool_purge(1000, 100, SUPERSLAB_UNITS);
+        return;
+    }
+    if (!hak_superslab_begin(1, 1, UINT32_MAX, &unit))
+        sched_fail("harness", "no second SuperSlab");
+    hak_pool_release(unit, 1, 100);
+}
+
+static const char *second_is_free(void *arg)
+{
+    (void)arg;
+    uint64_t word = hak_superslab_word(1);
+    return (hak_mask_empty(word) ^ hak_mask_unused(word)) == UINT32_MAX ? NULL : "a unit is lost";
+}
+
 // ---- hints: one clears a SuperSlab's hint, another gives a unit of it back ----
 
 static void setup_hint(void *arg)
@@ -372,20 +433,28 @@ static const char *heaps_idle(void *arg)
 
 const struct scenario protocol_scenarios[] = {
     { "remote free x drain", "owner drains twice; two threads free a block each", 3,
-      SEARCH_UNBOUNDED, setup_slab, free_or_drain, two_back },
+      SEARCH_UNBOUNDED, setup_slab, free_or_drain, two_back, false },
     { "remote frees x drain", "owner drains; one thread frees two blocks, one frees one", 3,
-      SEARCH_UNBOUNDED, setup_slab, free_two_or_drain, three_back },
+      SEARCH_UNBOUNDED, setup_slab, free_two_or_drain, three_back, false },
     { "two slabs x drain", "owner drains; two threads free a block each, of two slabs", 3,
-      SEARCH_UNBOUNDED, setup_two_slabs, free_in_two_or_drain, both_back },
+      SEARCH_UNBOUNDED, setup_two_slabs, free_in_two_or_drain, both_back, false },
     { "release x late notification", "owner drains, releases, new life; two threads free", 3,
-      SEARCH_UNBOUNDED, setup_slab, free_or_release, clean_new_life },
+      SEARCH_UNBOUNDED, setup_slab, free_or_release, clean_new_life, false },
     { "sweep x late notification", "sweeper drains, re-owns, drains; two threads free", 3,
-      SEARCH_UNBOUNDED, setup_slab, free_or_adopt, two_back },
+      SEARCH_UNBOUNDED, setup_slab, free_or_adopt, two_back, false },
     { "claim x release x purge", "claims two EMPTY units; claims and gives one; purges both", 3,
-      SEARCH_UNBOUNDED, setup_units, claim_release_purge, units_add_up },
+      SEARCH_UNBOUNDED, setup_units, claim_release_purge, units_add_up, false },
+    { "claim of a run x use", "claims two units where they are; claims, uses and gives one", 2,
+      SEARCH_UNBOUNDED, setup_units, claim_at_or_use, units_add_up, false },
+    { "begin x purge", "begins a SuperSlab, gives a unit as EMPTY; purges what is old", 2,
+      SEARCH_UNBOUNDED, setup_arena, begin_or_purge, second_is_free, false },
     { "give x clear of its hints", "clears one hint; gives a unit; clears the other hint", 3,
-      SEARCH_UNBOUNDED, setup_hint, clear_or_give, hints_hold },
+      SEARCH_UNBOUNDED, setup_hint, clear_or_give, hints_hold, false },
     { "heaps: borrow x sweep", "borrows and returns; borrows, sweeps and returns", 2,
-      SEARCH_UNBOUNDED, setup_heaps, borrow_or_sweep, heaps_idle },
+      SEARCH_UNBOUNDED, setup_heaps, borrow_or_sweep, heaps_idle, false },
+    { "owner frozen x two freers", "drains twice and stops anywhere; two threads free a block", 3,
+      SEARCH_UNBOUNDED, setup_slab, free_or_drain, others_done, true },
+    { "freer frozen x drain", "frees and stops anywhere; another frees; the owner drains", 3,
+      SEARCH_UNBOUNDED, setup_slab, drain_or_free, others_done, true },
     { 0 },
 };

@@ -12,10 +12,13 @@ struct scenario {
     void (*setup)(void *);
     void (*body)(void *, uint32_t thread);
     const char *(*check)(void *);
+    bool freezes; // thread 0 stops for ever, at each of its steps in turn
 };
 
 // Each list ends with a scenario without a name.
 extern const struct scenario protocol_scenarios[]; // single modules
 extern const struct scenario whole_scenarios[];    // the public functions
+extern const struct scenario ending_scenarios[];   // ends of threads, forks
+extern const struct scenario lock_scenarios[];     // the mutex that other sched builds replace
 
 #endif

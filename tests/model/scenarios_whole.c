@@ -15,7 +15,7 @@
 #include "sizeclass.h"
 #include "system.h"
 
-enum { BLOCKS = 4 };
+enum { BLOCKS = 4, LARGE_UNITS = 15 };
 
 static void *blocks[BLOCKS];
 
@@ -159,16 +159,44 @@ static void fork_and_free(void *arg, uint32_t t)
     hak_after_fork_parent();
 }
 
+// The SuperSlab is full: the next block begins another, while another thread walks the records.
+static void setup_full(void *arg)
+{
+    setup_whole(arg);
+    os_fault_pause(true);
+    for (unsigned units = 1; units + LARGE_UNITS <= SUPERSLAB_UNITS; units += LARGE_UNITS)
+        if (hak_malloc(LARGE_UNITS * UNIT_SIZE) == NULL)
+            sched_fail("harness", "no room in the first SuperSlab");
+}
+
+static void begin_or_count(void *arg, uint32_t t)
+{
+    struct hak_class_stats stats;
+    (void)arg;
+    if (t == 0 && hak_malloc(LARGE_UNITS * UNIT_SIZE) == NULL)
+        sched_fail("check", "no memory");
+    else if (t == 1)
+        hak_get_class_stats(0, &stats);
+}
+
+static const char *all_live(void *arg)
+{
+    (void)arg;
+    return audit(BLOCKS);
+}
+
 const struct scenario whole_scenarios[] = {
     { "first call x first call", "allocates; allocates: nothing is set up yet", 2, 2, setup_nothing,
-      first_call, two_live },
+      first_call, two_live, false },
+    { "begin x statistics", "allocates, which begins a SuperSlab; walks all records", 2,
+      SEARCH_UNBOUNDED, setup_full, begin_or_count, all_live, false },
     { "owner exit x two freers", "ends; two threads free a block of it and flush", 3,
-      SEARCH_UNBOUNDED, setup_whole, exit_and_free, one_live },
+      SEARCH_UNBOUNDED, setup_whole, exit_and_free, one_live, false },
     { "sweep of a dead owner x free", "sweeps the idle heap; frees a block of it and flushes", 2,
-      SEARCH_UNBOUNDED, setup_idle_owner, sweep_and_free, three_live },
+      SEARCH_UNBOUNDED, setup_idle_owner, sweep_and_free, three_live, false },
     { "sweep x borrow", "sweeps the idle heap; borrows it and allocates", 2, SEARCH_UNBOUNDED,
-      setup_idle_heap, sweep_or_borrow, six_live },
+      setup_idle_heap, sweep_or_borrow, six_live, false },
     { "fork x free", "closes the gate, audits, opens it; frees a block and flushes", 2,
-      SEARCH_UNBOUNDED, setup_whole, fork_and_free, three_live },
+      SEARCH_UNBOUNDED, setup_whole, fork_and_free, three_live, false },
     { 0 },
 };

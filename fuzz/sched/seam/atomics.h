@@ -65,6 +65,7 @@ struct own_ptr {
         SCHED_SITE(site, EVENT_UPDATE, sizeof((cell)->raw), order, 0);         \
         SCHED_AS(cell, sched_update(&at_, &(cell)->raw, how, SCHED_VALUE(v))); \
     })
+#define exchange_relaxed(site, cell, v) SCHED_UPDATE(site, cell, UPDATE_EXCHANGE, v, 0)
 #define exchange_acquire(site, cell, v) SCHED_UPDATE(site, cell, UPDATE_EXCHANGE, v, ORDER_ACQUIRE)
 #define exchange_release(site, cell, v) SCHED_UPDATE(site, cell, UPDATE_EXCHANGE, v, ORDER_RELEASE)
 #define exchange_acq_rel(site, cell, v) SCHED_UPDATE(site, cell, UPDATE_EXCHANGE, v, SCHED_ACQ_REL)
@@ -79,12 +80,11 @@ struct own_ptr {
 #define fetch_and_seq_cst(site, cell, v) \
     SCHED_UPDATE(site, cell, UPDATE_AND, v, SCHED_ACQ_REL | ORDER_SC)
 #define fetch_and_relaxed(site, cell, v) SCHED_UPDATE(site, cell, UPDATE_AND, v, 0)
-#define fetch_and_acq_rel(site, cell, v) SCHED_UPDATE(site, cell, UPDATE_AND, v, SCHED_ACQ_REL)
+#define fetch_and_acquire(site, cell, v) SCHED_UPDATE(site, cell, UPDATE_AND, v, ORDER_ACQUIRE)
 #define fetch_add_relaxed(site, cell, v) SCHED_UPDATE(site, cell, UPDATE_ADD, v, 0)
 #define fetch_add_seq_cst(site, cell, v) \
     SCHED_UPDATE(site, cell, UPDATE_ADD, v, SCHED_ACQ_REL | ORDER_SC)
-#define fetch_sub_seq_cst(site, cell, v) \
-    SCHED_UPDATE(site, cell, UPDATE_SUB, v, SCHED_ACQ_REL | ORDER_SC)
+#define fetch_sub_release(site, cell, v) SCHED_UPDATE(site, cell, UPDATE_SUB, v, ORDER_RELEASE)
 
 #define SCHED_CAS(site, cell, expected, desired, event, success, failure)             \
     ({                                                                                \
@@ -102,10 +102,9 @@ struct own_ptr {
     SCHED_CAS(site, cell, e, d, EVENT_CAS_WEAK, ORDER_RELEASE, 0)
 #define cas_weak_acq_rel(site, cell, e, d) \
     SCHED_CAS(site, cell, e, d, EVENT_CAS_WEAK, SCHED_ACQ_REL, ORDER_ACQUIRE)
+#define cas_strong_relaxed(site, cell, e, d) SCHED_CAS(site, cell, e, d, EVENT_CAS_STRONG, 0, 0)
 #define cas_strong_acquire(site, cell, e, d) \
     SCHED_CAS(site, cell, e, d, EVENT_CAS_STRONG, ORDER_ACQUIRE, ORDER_ACQUIRE)
-#define cas_strong_acq_rel(site, cell, e, d) \
-    SCHED_CAS(site, cell, e, d, EVENT_CAS_STRONG, SCHED_ACQ_REL, ORDER_ACQUIRE)
 
 #define init_cell(cell, v) sched_init_cell(&(cell)->raw, sizeof((cell)->raw), SCHED_VALUE(v))
 
