@@ -106,7 +106,8 @@ class Campaign:
                      and e.get("sampled") and e.get("singles")])
 
     def targets(self):
-        names = dict.fromkeys(e["arm"] for e in self.events if e.get("arm") and e["e"] == "slice")
+        names = dict.fromkeys(e["arm"] for e in self.events if e.get("arm")
+                              and e["e"] in ("slice", "sample", "ended"))
         rows = {}
         for arm in names:
             if kind_of(arm) in ("libfuzzer", "afl", "walk", "tsan"):
@@ -161,9 +162,16 @@ def sites_of_source():
     return dict(re.findall(r"^\s*X\((\w+),\s*\"([^\"]*)", text, re.M))
 
 
-def findings(folders):
+def findings(campaign, base):
+    """Those of a campaign from their folders, those of a hunt from its journal."""
+    if campaign.begin.get("tool") == "hunt":
+        return [{"target": e["target"], "arm": "make hunt", "repeats": True, "minimised": False,
+                 "inputs": 1, "found": campaign.begin["date"], "folder": e["folder"],
+                 "command": f"make repro FILE={e['folder']}", "rows": [], "rows_left_out": 0,
+                 "class": {"fault": e["fault"], "sites": []}, "said": [], "text": e["fault"]}
+                for e in campaign.events if e["e"] == "finding"]
     found = []
-    for base in folders:
+    if base.is_dir():
         for path in sorted(base.glob("*/*/finding.json")):
             known = json.loads(path.read_text())
             text = (path.parent / "timeline.txt").read_text(errors="replace")
@@ -306,7 +314,7 @@ def everything(build, findings_folder):
         "others": main.others() if main else [],
         "notes": [{"used": e["used"], "text": e["text"]} for e in main.events
                   if e["e"] == "note"] if main else [],
-        "findings": findings([dated]) if dated else [],
+        "findings": findings(main, dated) if main else [],
         "duplicates": sum(e["e"] == "finding" and not e["is_new"]
                           for e in main.events) if main else 0,
         "pairs": main.pairs() if main else {},

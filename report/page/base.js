@@ -50,6 +50,7 @@ function clock(s) {
     return s >= 60 ? `${Math.floor(s / 60)} min ${pad(s % 60)} s` : `${s} s`;
 }
 
+const many = (n, one, more = one + "s") => `${n} ${n === 1 ? one : more}`;
 const percent = (part, all) =>
     all ? ((100 * part) / all).toFixed(part === all ? 0 : 1) + " %" : "–";
 const day = (t) =>

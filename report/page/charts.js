@@ -15,11 +15,13 @@ function drawAll() {
     }
 }
 
-function lines(series, {log = false, unit = "", x = clock, min} = {}) {
+function lines(series, {log = false, unit = "", x = clock, min, over} = {}) {
     const grid = {color: ink("faint")},
         ticks = {color: ink("soft"), font: {size: 10}};
-    const end = Math.max(...series.flatMap((s) => s.points.map((p) => p[0])), 1);
-    const hours = end > 5400;
+    // All targets share one axis: what runs late begins late.
+    const end = Math.max(over ?? 0, ...series.flatMap((s) => s.points.map((p) => p[0])), 1);
+    const step =
+        [5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200].find((s) => end / s <= 7) ?? 14400;
     return {
         type: "line",
         data: {
@@ -59,12 +61,15 @@ function lines(series, {log = false, unit = "", x = clock, min} = {}) {
                     type: "linear",
                     min: 0,
                     max: end,
+                    afterBuildTicks: (axis) => {
+                        axis.ticks = [];
+                        for (let v = 0; v <= end; v += step) axis.ticks.push({value: v});
+                    },
                     grid,
                     ticks: {
                         ...ticks,
-                        maxTicksLimit: 7,
                         callback: (v) =>
-                            hours ? `${(v / 3600).toFixed(1)}h` : `${Math.round(v / 60)}m`,
+                            step < 60 ? `${v}s` : step < 3600 ? `${v / 60}m` : `${v / 3600}h`,
                     },
                 },
                 y: {

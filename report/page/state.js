@@ -12,7 +12,7 @@ function verdicts() {
             title: "No hunt has been run yet",
             text: "make hunt, or make overnight HOURS=8",
         };
-    if (data.findings.length) bad.push(`${data.findings.length} findings`);
+    if (data.findings.length) bad.push(many(data.findings.length, "finding"));
     if (data.canary && !data.canary.found)
         bad.push("the canary was not found: nothing else can be trusted");
     if (!data.canary) warn.push("no canary was hunted");
@@ -20,7 +20,7 @@ function verdicts() {
     if (!data.mutants.rows.length) warn.push("no mutant was tried");
     else if (data.mutants.untried.length)
         warn.push(`${data.mutants.untried.length} mutants were not tried`);
-    if (c.hangs) warn.push(`${c.hangs} slices hung`);
+    if (c.hangs) warn.push(`${many(c.hangs, "slice")} hung`);
     if (!c.finished) warn.push("it has not ended yet");
     if (bad.length) return {kind: "bad", sign: "✗", title: bad.join("; "), text: warn.join("; ")};
     if (warn.length)
@@ -57,6 +57,7 @@ function top() {
     const files = data.coverage ? data.coverage.files : [];
     const lineSum = files.reduce((n, f) => n + f.lines, 0),
         hit = files.reduce((n, f) => n + f.reached, 0);
+    const early = c ? Object.values(c.ended_early).reduce((n, x) => n + x, 0) : 0;
     const button = h("button.theme", {type: "button"}, "light / dark");
     button.addEventListener("click", () =>
         setTheme(root.dataset.theme === "dark" ? "light" : "dark"),
@@ -78,7 +79,9 @@ function top() {
                             ? clock(c.hunted) +
                                   " of hunting" +
                                   (c.jobs ? `, ${c.jobs} at a time` : "") +
-                                  (c.resumed ? `, resumed ${c.resumed} times` : "") +
+                                  (c.resumed
+                                      ? `, resumed ${c.resumed === 1 ? "once" : `${c.resumed} times`}`
+                                      : "") +
                                   `; commit ${c.commit}; ${c.machine ?? ""}`
                             : "",
                     ),
@@ -152,6 +155,12 @@ function top() {
                     data.coverage
                         ? Object.keys(data.coverage.dates).join(" and ")
                         : "make coverage corpus-coverage",
+                ),
+                tile(
+                    early ? "warn" : "",
+                    "Slices ended early",
+                    c ? early : "–",
+                    "hung, broken, too large, or no room",
                 ),
                 tile(
                     "",

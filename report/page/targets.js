@@ -1,5 +1,6 @@
 // targets.js: targets over time, their arms, and which store each load read.
 
+const hunted = data.campaign ? data.campaign.hunted : 0;
 const armLabel = (a) => a.name.replace(/fuzz_\w+ ?/, "").trim();
 
 function targetCard(t) {
@@ -30,14 +31,17 @@ function targetCard(t) {
         h(
             "div.plots",
             h("div.plot-name", "features (libFuzzer, walks), edges (AFL++)"),
-            chart(() => lines(pick("features", "coverage"), {stepped: true})),
+            chart(() => lines(pick("features", "coverage"), {stepped: true, over: hunted})),
             rate.length
-                ? [h("div.plot-name", "executions per second"), chart(() => lines(rate), ".low")]
+                ? [
+                      h("div.plot-name", "executions per second"),
+                      chart(() => lines(rate, {over: hunted}), ".low"),
+                  ]
                 : null,
             saturation.length
                 ? [
                       h("div.plot-name", "chance that the next execution shows something new"),
-                      chart(() => lines(saturation, {log: true}), ".low"),
+                      chart(() => lines(saturation, {log: true, over: hunted}), ".low"),
                   ]
                 : null,
         ),
@@ -116,7 +120,7 @@ function heat() {
     const most = Math.log(
         1 + Math.max(...loads.flatMap((l) => Object.values(data.pairs[l]).map((c) => c.count))),
     );
-    const width = left + stores.length * size + 8,
+    const width = left + stores.length * size + 80,
         height = up + loads.length * size + 4;
     const image = svg("svg", {class: "heat", width, height, viewBox: `0 0 ${width} ${height}`});
     stores.forEach((s, j) =>
