@@ -1,6 +1,7 @@
 // mutator.c: edits of programs, chosen so that rare states of an allocator are near.
 //
-// An input is decoded, edited one to four times, and encoded again. Edits work on runs of
+// An input is decoded, edited one to four times, and encoded again; one in three of several threads
+// keeps its operations and gets another schedule. Edits work on runs of
 // operations as well as on single ones, because what fills a magazine, empties a slab or crosses a
 // tier is a run of similar operations. Sizes are drawn from the places where allocators change
 // their mind (class and page sizes, powers of two, the ends of the number line), and as often from
@@ -320,6 +321,19 @@ static void change_decisions(void)
     }
 }
 
+// Another schedule of the same program: what a program can show, few of its schedules do.
+static void reschedule(void)
+{
+    struct ops_header *header = &program.header;
+    header->seed = (uint32_t)bits();
+    if (header->strategy == OPS_DECIDED && !one_in(4)) {
+        change_decisions();
+    } else if (header->strategy == OPS_DECIDED || one_in(4)) {
+        header->strategy = (uint8_t)(OPS_RANDOM + below(OPS_POS));
+        header->depth = (uint8_t)(header->strategy == OPS_PCT ? 2 + below(4) : 0);
+    }
+}
+
 static void edit(void)
 {
     switch (below(program.header.threads > 1 ? 14 : 12)) {
@@ -397,8 +411,11 @@ size_t mutator_mutate(uint8_t *data, size_t size, size_t capacity, uint32_t seed
 {
     state = (uint64_t)seed << 32 ^ size;
     load(&program, data, size);
-    for (size_t edits = 1 + below(4); edits > 0; edits--)
-        edit();
+    if (program.header.threads > 1 && one_in(3))
+        reschedule();
+    else
+        for (size_t edits = 1 + below(4); edits > 0; edits--)
+            edit();
     if (program.count == 0)
         insert_some();
     return store(data, capacity);
