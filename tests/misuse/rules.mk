@@ -16,18 +16,32 @@ $(MISUSE_OUT)/%: tests/misuse/%.cc tests/misuse/misuse.h tests/misuse/rules.mk
 # Flavour mitigation-N: the hardened one with bit N of src/config.h alone.
 MITIGATION_BITS := $(shell sed -n \
     's/^\#define MITIGATE_[A-Z]* ((HAK_MITIGATIONS & \([0-9]*\)) != 0).*/\1/p' src/config.h)
+# Flavour without-N: without that bit alone. $(1) flavour, $(2) bits
 define mitigation_flavour
-FLAVOURS += mitigation-$(1)
-CFLAGS_mitigation-$(1) := $(CFLAGS_hardened)
-CHECKED_mitigation-$(1) := 0
-MITIGATIONS_mitigation-$(1) := $(1)
+FLAVOURS += $(1)
+CFLAGS_$(1) := $(CFLAGS_hardened)
+CHECKED_$(1) := 0
+MITIGATIONS_$(1) := $(2)
 endef
-$(foreach b,$(MITIGATION_BITS),$(eval $(call mitigation_flavour,$(b))) \
-    $(call hak_use,mitigation-$(b),$(CC),default))
-MITIGATION_LIBRARIES := $(foreach b,$(MITIGATION_BITS),$(call hak_so,mitigation-$(b),$(CC),default))
+$(foreach b,$(MITIGATION_BITS),$(eval $(call mitigation_flavour,mitigation-$(b),$(b))) \
+    $(eval $(call mitigation_flavour,without-$(b),$(shell \
+        echo $$(($(MITIGATIONS_hardened) - $(b)))))) \
+    $(call hak_use,mitigation-$(b),$(CC),default)$(call hak_use,without-$(b),$(CC),default))
+mitigation_libraries = $(foreach b,$(MITIGATION_BITS),$(call hak_so,$(1)-$(b),$(CC),default))
+MITIGATION_LIBRARIES := $(call mitigation_libraries,mitigation)
 
 MISUSE_LIBRARIES := $(TEST_LIBRARIES) \
     $(if $(filter hardened,$(TEST_FLAVOUR)),$(MITIGATION_LIBRARIES))
 .PHONY: misuse
 misuse: $(MISUSE_PROGRAMS) $(MISUSE_LIBRARIES) ## wrong programs: each must end as it should
 	@scripts/tally misuse -- tests/misuse/run $(MISUSE_OUT) $(MISUSE_LIBRARIES)
+
+# The peers are those of the benchmarks; RUNS=10 is how often each program runs in each tier.
+MISUSE_MEASURED := $(foreach f,release hardened,$(call hak_so,$(f),$(CC),default)) \
+    $(MITIGATION_LIBRARIES)
+.PHONY: misuse-table misuse-without
+misuse-without: $(MISUSE_PROGRAMS) $(call mitigation_libraries,without) ## each mitigation is needed
+	@scripts/tally misuse-without -- tests/misuse/run $(MISUSE_OUT) \
+	    $(call mitigation_libraries,without)
+misuse-table: $(MISUSE_PROGRAMS) $(MISUSE_MEASURED) ## measure what is stopped, into SECURITY.md
+	tests/misuse/table --runs=$(or $(RUNS),10) $(PEERS:%=--peer=%) $(MISUSE_OUT) $(MISUSE_MEASURED)

@@ -1,0 +1,24 @@
+"""How a wrong program ends."""
+import concurrent.futures
+import os
+import subprocess
+
+SECONDS = 60
+POOL = concurrent.futures.ThreadPoolExecutor(int(os.environ.get('HAK_TEST_JOBS', '0')) or
+                                             2 * os.cpu_count())
+
+
+def run(programs, library, program, words, under=()):
+    """(how it ended, its standard error, the pointer it named last); library '' is none."""
+    environment = {**os.environ, 'LD_PRELOAD': library} if library else os.environ
+    try:
+        done = subprocess.run([*under, os.path.join(programs, program), *words], env=environment,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        return 'no end within %d s' % SECONDS, '', ''
+    except OSError as error:
+        return str(error), '', ''
+    ended = ('signal %d' % -done.returncode if done.returncode < 0 else
+             'exit %d' % done.returncode)
+    lines = done.stdout.decode(errors='replace').splitlines()
+    return ended, done.stderr.decode(errors='replace'), lines[-1] if lines else ''
