@@ -131,22 +131,27 @@ $(call hak_test_needs,unit/test_shadow,$(FUZZ_LANGUAGE:.c=.o) fuzz/exec.o fuzz/e
 
 # ---- corpora ----
 
-# Every target of the hunt and a build with gcc replay the whole corpus; for scripts/tally.
+# CC's plain builds, and clang's under ASan+UBSan, replay the whole corpus; targets on logical threads
+# under the races of ThreadSanitizer's fibers too. For scripts/tally.
+REPLAYS_CC = $(foreach g,default small,\
+    $(FUZZ_TARGETS:%=$(call hak_out,audit,$(CC),$(g))/replay/%) \
+    $(SCHED_TARGETS:%=$(call hak_out,sched,$(CC),$(g))/replay/%))
+REPLAYS_CLANG = $(foreach g,default small,\
+    $(FUZZ_TARGETS:%=$(call hak_out,fuzz,$(CLANG),$(g))/replay/%) \
+    $(foreach f,sched-asan sched-tsan,\
+    $(SCHED_TARGETS:%=$(call hak_out,$(f),$(CLANG),$(g))/replay/%)))
 # For the valgrind flavour it is memcheck that looks on.
 ifeq ($(TEST_FLAVOUR),valgrind)
 $(foreach g,default small,$(call fuzz_use,valgrind,$(CC),$(g)))
-FUZZ_REPLAYS = $(foreach g,default small,$(foreach t,$(FUZZ_TARGETS),\
-    $(call hak_out,valgrind,$(CC),$(g))/replay/$(t)))
-else
-FUZZ_REPLAYS = $(foreach g,default small,$(foreach t,$(FUZZ_TARGETS),\
-    $(call hak_out,audit,$(CC),$(g))/replay/$(t) $(call hak_out,fuzz,$(CLANG),$(g))/replay/$(t)) \
-    $(foreach t,$(SCHED_TARGETS),$(call hak_out,sched,$(CC),$(g))/replay/$(t) \
-    $(call hak_out,sched-asan,$(CLANG),$(g))/replay/$(t)))
+REPLAYS_CC = $(foreach g,default small,$(FUZZ_TARGETS:%=$(call hak_out,valgrind,$(CC),$(g))/replay/%))
+REPLAYS_CLANG =
 endif
-.PHONY: replay repro
+.PHONY: replay replay-cc repro
 .SECONDEXPANSION:
-replay: $$(FUZZ_REPLAYS) ## run all kept inputs of all targets, without a fuzzing engine
+replay: $$(REPLAYS_CC) $$(REPLAYS_CLANG) ## run all kept inputs of all targets, without a fuzzing engine
 	@scripts/tally replay -- scripts/replay $^
+replay-cc: $$(REPLAYS_CC) ## the same in the plain builds of CC only
+	@scripts/tally replay-cc -- scripts/replay $^
 
 # How reports look: what scripts/test-deaths runs.
 DEATHS = $(foreach f,$(call hak_out,sched,$(CC),small)/replay \
