@@ -40,7 +40,7 @@ misuse: $(MISUSE_PROGRAMS) $(MISUSE_LIBRARIES) ## wrong programs: each must end 
 MISUSE_MEASURED := $(foreach f,release hardened,$(call hak_so,$(f),$(CC),default)) \
     $(MITIGATION_LIBRARIES)
 .PHONY: misuse-table misuse-without
-misuse-without: $(MISUSE_PROGRAMS) $(call mitigation_libraries,without) ## each mitigation is needed
+misuse-without: $(MISUSE_PROGRAMS) $(call mitigation_libraries,without) ## each bit is needed
 	@scripts/tally misuse-without -- tests/misuse/run $(MISUSE_OUT) \
 	    $(call mitigation_libraries,without)
 misuse-table: $(MISUSE_PROGRAMS) $(MISUSE_MEASURED) ## measure what is stopped, into SECURITY.md
