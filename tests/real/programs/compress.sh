@@ -4,9 +4,9 @@
 # processes: xz zstd sort
 . "$REAL/under.sh"
 
-seq 700000 | sed 's/7/seven/g' >numbers
-under xz -T2 -3 --block-size=1MiB -c numbers >out/numbers.xz &&
-    under zstd -q -T2 -12 -B1M -c numbers >out/numbers.zst &&
+seq 300000 | sed 's/7/seven/g' >numbers
+under xz -T2 -1 --block-size=512KiB -c numbers >out/numbers.xz &&
+    under zstd -q -T2 -6 -B512K -c numbers >out/numbers.zst &&
     under xz -T2 -dc out/numbers.xz | cmp - numbers &&
     under zstd -q -dc out/numbers.zst | cmp - numbers &&
     under sort --parallel=2 -S 4M -R --random-source=numbers numbers | md5sum &&
