@@ -5,6 +5,6 @@
 # variants: Serial Parallel G1 Z Shenandoah
 . "$REAL/under.sh"
 
-[ "$1" != Serial ] || { under javac -J-Xshare:off -d out "$REAL/Work.java" || exit; }
+[ "$1" != Serial ] || { under javac -d out "$REAL/Work.java" || exit; }
 [ "$1" = Serial ] || { javac -d out "$REAL/Work.java" || exit; }
 under java -Xmx256m "-XX:+Use${1}GC" -XX:-UsePerfData -cp out Work
