@@ -12,20 +12,41 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
-// Far from where the kernel puts the program, its libraries and its stack.
-static uintptr_t next = (uintptr_t)1 << 45;
+// Far from where the kernel puts the program, its libraries and its stack, and below the places
+// that os_fault.c moves reservations to.
+#define FIRST ((uintptr_t)1 << 45)
+#define BEHIND ((uintptr_t)7 << 44)
 
-// A mapping of so many bytes comes to lie at `next`; the one after it, behind it.
+// A mapping whose place is free to choose comes to lie at `next`; when all of them are gone, the
+// next one is the first again.
+static uintptr_t next = FIRST;
+static size_t mapped; // bytes
+
 static void *placed(void *p, size_t bytes)
 {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    if (p == (void *)next)
+    if (p == (void *)next) {
         next += (bytes + page - 1) / page * page + page;
+        mapped += bytes;
+    }
     return p;
+}
+
+// A mapping changes its length.
+static void changed(const void *p, size_t from, size_t to)
+{
+    if ((uintptr_t)p < FIRST || (uintptr_t)p >= BEHIND)
+        return;
+    mapped += to - from;
+    if (mapped == 0)
+        next = FIRST;
 }
 
 // The addresses are the same in each run, so they are written as they are.
@@ -56,6 +77,8 @@ void *__wrap_mremap(void *p, size_t from, size_t to, int flags, ...)
         result = __real_mremap(p, from, to, 0);
     if (at == NULL && result == MAP_FAILED)
         result = placed(__real_mremap(p, from, to, flags | MREMAP_FIXED, (void *)next), to);
+    if (result != MAP_FAILED && (flags & MREMAP_DONTUNMAP) == 0)
+        changed(p, from, result == p ? to : 0);
     log_line("  mremap %p %zu %zu %#x %p -> %p", p, from, to, (unsigned)flags, at, result);
     return result;
 }
@@ -84,6 +107,8 @@ RANGE(madvise, COMMA_INT)
 RANGE(munmap, )
 {
     int result = __real_munmap(p, bytes);
+    if (result == 0)
+        changed(p, bytes, 0);
     log_line("  munmap %p %zu -> %d", p, bytes, result);
     return result;
 }

@@ -20,12 +20,17 @@ SOURCES_sched-unchecked := $(SOURCES_sched)
 $(foreach g,$(IDENTICAL_GEOMETRIES),$(eval $(call \
     sched_rules,sched-unchecked,$(CC),$(g),$(call hak_out,sched-unchecked,$(CC),$(g)))))
 
+# The objects of the library but for its seams, as one: fuzz/world.c puts their variables back.
 # $(1) flavour, $(2) geometry, $(3) folder
 define identical_rules
 $(call hak_use,$(1),$(CC),$(2))
+$(3)/identical/allocator.o: $(call hak_objects,$(3),$(filter-out \
+    src/seam/% $(STANDARD_NAMES),$(SOURCES)))
+	@mkdir -p $$(@D)
+	$(call hak_say,state)ld -r -o $$@ $$^ && objcopy $(SCHED_STATE) $$@
 $(3)/identical/fuzz_api: $(call hak_objects,$(3),fuzz/fuzz_api.c $(FUZZ_PARTS_fuzz_api) \
     fuzz/replay.c tests/identical/log.c tests/identical/log_system.c) \
-    $(3)/libhakmem-prefixed.a
+    $(3)/identical/allocator.o $(3)/libhakmem-prefixed.a
 	@mkdir -p $$(@D)
 	$(call hak_say,link)$(call hak_link,$(1),$(CC),$(2)) $(FUZZ_WRAP) $(IDENTICAL_WRAP) \
 	    -o $$@ $$^
@@ -55,7 +60,7 @@ $(IDENTICAL_AUDIT)/identical/lock.o: src/seam/lock.c tests/identical/rules.mk \
 	    $(ALLOCATOR_CFLAGS) -Isrc/seam -c -o $@ $(@:.o=.c)
 $(IDENTICAL_AUDIT)/identical/planted: $(call hak_objects,$(IDENTICAL_AUDIT),fuzz/fuzz_api.c \
     $(FUZZ_PARTS_fuzz_api) fuzz/replay.c tests/identical/log.c tests/identical/log_system.c) \
-    $(IDENTICAL_AUDIT)/identical/lock.o $(IDENTICAL_AUDIT)/libhakmem-prefixed.a
+    $(addprefix $(IDENTICAL_AUDIT)/,identical/lock.o identical/allocator.o libhakmem-prefixed.a)
 	$(if $(V),,@echo '  link $@' && )$(call hak_link,audit,$(CC),small) $(FUZZ_WRAP) \
 	    $(IDENTICAL_WRAP) -o $@ $^
 
