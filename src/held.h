@@ -9,18 +9,18 @@
 #include "slab.h"
 
 struct held {
-    uint32_t unit[HELD_BLOCKS_MAX]; // of the run; entries [taken, added), modulo the length
-    uint32_t added, taken;
-    size_t units; // of all of them
+    struct slab *oldest, *newest; // a queue by `next` of the records
+    uint32_t count;               // above HELD_BLOCKS_MAX only while the system refuses
+    size_t units;                 // of all of them
 };
 
-// Holds the block, which was freed, back; older ones go to the pool. False, and nothing is changed,
-// if the system refuses or too much is held already.
+// Holds the block, which was freed, back; older ones go to the pool. False, and the block is as it
+// was, if the system refuses, the block is too long, or other heaps hold too much already.
 bool hak_held_add(struct held *held, struct slab *s, uint64_t now_ms);
 
 static inline uint32_t hak_held_count(const struct held *held)
 {
-    return held->added - held->taken;
+    return held->count;
 }
 
 // Gives all to the pool, but for those that the system does not make accessible again.

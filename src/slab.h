@@ -39,7 +39,7 @@ struct slab {
     struct own_u32 free_blocks; // set bits of `free`
     struct own_u32 handed;      // blocks below this index were handed out once
     uint32_t place;             // enum slab_place
-    struct slab *next, *prev;   // in the owner's list
+    struct slab *next, *prev;   // in the owner's list; held blocks: see held.h
     struct own_u64 touched;     // classes from ZERO_TRACKED_MIN: blocks that may not be zero
 
     // Large and huge blocks: bytes that the user may use. Holder of the block only. (`touched` is

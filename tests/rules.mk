@@ -1,6 +1,8 @@
 # tests/rules.mk: what single test programs are linked with besides what all are, and the tests with
 # real programs.
 
+# A limit on memory.
+LDFLAGS_test_held := -Wl,--wrap=hak_os_commit -Wl,--wrap=hak_os_protect_none
 # Random bytes that the system refuses.
 LDFLAGS_test_random := -Wl,--wrap=hak_os_entropy
 

@@ -9,6 +9,30 @@
 
 static struct held held;
 
+// A limit on writable memory, as RLIMIT_DATA: what is made accessible must fit in.
+static size_t room_bytes = SIZE_MAX / 2;
+
+bool __real_hak_os_commit(void *p, size_t bytes);
+bool __wrap_hak_os_commit(void *p, size_t bytes);
+bool __real_hak_os_protect_none(void *p, size_t bytes);
+bool __wrap_hak_os_protect_none(void *p, size_t bytes);
+
+bool __wrap_hak_os_commit(void *p, size_t bytes)
+{
+    if (bytes > room_bytes || !__real_hak_os_commit(p, bytes))
+        return false;
+    room_bytes -= bytes;
+    return true;
+}
+
+bool __wrap_hak_os_protect_none(void *p, size_t bytes)
+{
+    if (!__real_hak_os_protect_none(p, bytes))
+        return false;
+    room_bytes += bytes;
+    return true;
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -47,20 +71,50 @@ static void test_order_and_bounds(void **state)
         s[i] = freed(1 + i % 7);
         assert_true(hak_held_add(&held, s[i], 0));
         assert_true(held.units <= units_max);
-        assert_in_range(held.added - held.taken, 1, HELD_BLOCKS_MAX);
-        for (; released < held.taken; released++)
-            assert_true(i > released); // never the latest
+        assert_in_range(held.count, 1, HELD_BLOCKS_MAX);
+        for (; released < i + 1 - held.count; released++)
+            assert_false(is_held(s[released])); // the oldest first
+        assert_true(is_held(s[i]) && held.newest == s[i]);
         if (i == 0)
             assert_true(is_held(s[0]));
     }
     assert_true(released > 0);
     hak_held_release(&held, 0);
     assert_int_equal(held.units, 0);
-    assert_int_equal(held.added, held.taken);
+    assert_int_equal(held.count, 0);
+    assert_null(held.oldest);
     assert_false(is_held(s[BLOCKS - 1]));
     for (unsigned i = 0; i < BLOCKS; i++)
         for (size_t b = 0; b < UNIT_SIZE; b += 512)
             assert_int_equal(hak_slab_base(s[i])[b], 0);
+}
+
+// At the limit the oldest may need more room than a new one makes. All are held, none is lost, and
+// their number is back in its bounds as soon as there is room.
+static void test_limit(void **state)
+{
+    (void)state;
+    enum { LONG = 5, BLOCKS = HELD_BLOCKS_MAX + 3 * LONG };
+    struct slab *s[BLOCKS];
+    for (unsigned i = 0; i < BLOCKS; i++)
+        s[i] = freed(i < 2 ? LONG : 1);
+    size_t unlimited = room_bytes;
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        if (i == HELD_BLOCKS_MAX)
+            room_bytes = 0;
+        assert_true(hak_held_add(&held, s[i], 0));
+        assert_true(held.count < HELD_BLOCKS_MAX + LONG);
+    }
+    assert_false(is_held(s[0]) || is_held(s[1]));
+    assert_int_equal(held.count, HELD_BLOCKS_MAX);
+    room_bytes = 0;
+    hak_held_release(&held, 0);
+    assert_int_equal(held.count, HELD_BLOCKS_MAX);
+    room_bytes = unlimited;
+    hak_held_release(&held, 0);
+    assert_int_equal(held.count, 0);
+    for (unsigned i = 0; i < BLOCKS; i++)
+        assert_false(is_held(s[i]));
 }
 
 static void read_block(const void *s)
@@ -99,6 +153,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order_and_bounds),
+        cmocka_unit_test(test_limit),
         cmocka_unit_test(test_inaccessible),
         cmocka_unit_test(test_too_long),
     };
