@@ -202,6 +202,7 @@ prefixed: $(OUT)/libhakmem-prefixed.a ## the archive for harnesses: hak_ names o
 # both geometries. tests/{unit,api}/so_*.c and so_*.cc are cmocka programs too, linked with the
 # shared libraries: they call the standard names. LDFLAGS_<program> (in a rules.mk) is added
 # where such a program is linked; $(call hak_test_needs,unit/test_x,fuzz/x.o) adds objects of ours.
+# TEST_OBJECTS and TEST_LDFLAGS are for all test_* programs.
 # tests/misuse/run takes the path of a shared library, tests/real/run those of several. All append
 # `pass NAME`, `fail NAME` or `skip NAME REASON` to the file $HAK_RESULTS; scripts/tally sums these.
 
@@ -209,9 +210,18 @@ TEST_FLAVOUR := $(if $(filter command environment,$(origin FLAVOUR)),$(FLAVOUR),
 TEST_GEOMETRIES ?= default small
 # A sanitizer's own malloc and ours cannot both be the process's malloc.
 SO_FLAVOURS := $(if $(filter release audit,$(TEST_FLAVOUR)),release audit,$(filter \
-    hardened,$(TEST_FLAVOUR)))
-LIBRARY_FLAVOURS := $(or $(filter hardened,$(TEST_FLAVOUR)),release audit)
+    hardened valgrind,$(TEST_FLAVOUR)))
+LIBRARY_FLAVOURS := $(or $(filter hardened valgrind,$(TEST_FLAVOUR)),release audit)
 TEST_LIBRARIES := $(foreach f,$(LIBRARY_FLAVOURS),$(call hak_so,$(f),$(CC),default))
+
+# Programs of the valgrind flavour run under memcheck. Real ones do not: its reports would be about
+# mistakes of theirs. The corpus does instead.
+TEST_SUITES := unit api misuse $(if $(filter valgrind,$(TEST_FLAVOUR)),replay,real-canary \
+    real-short)
+ifeq ($(TEST_FLAVOUR),valgrind)
+export HAK_TEST_UNDER ?= valgrind -q --error-exitcode=99 --soname-synonyms=somalloc=nouserintercepts
+export HAK_TEST_SECONDS ?= 900
+endif
 
 hak_test_needs = $(foreach g,$(TEST_GEOMETRIES),$(eval $(call \
     hak_out,$(TEST_FLAVOUR),$(CC),$(g))/tests/$(1): $(addprefix $(call \
@@ -230,9 +240,10 @@ API_PROGRAMS = $(call chosen,$(call test_programs,api) $(call so_programs,api))
 define test_rules
 $(call hak_use,$(1),$(CC),$(2))
 $(call hak_out,$(1),$(CC),$(2))/tests/%: $(call hak_out,$(1),$(CC),$(2))/tests/%.o \
-    $(call hak_out,$(1),$(CC),$(2))/libhakmem-prefixed.a
-	$(call hak_say,link)$(call hak_link,$(1),$(CC),$(2)) -o $$@ \
-	    $$(filter %.o,$$^) $$(filter %.a,$$^) $$(LDFLAGS_$$(@F)) -lcmocka -ldl
+    $(call hak_out,$(1),$(CC),$(2))/libhakmem-prefixed.a \
+    $(TEST_OBJECTS:%=$(call hak_out,$(1),$(CC),$(2))/%)
+	$(call hak_say,link)$(call hak_link,$(1),$(CC),$(2)) -o $$@ $$(filter %.o,$$^) \
+	    $$(filter %.a,$$^) $$(LDFLAGS_$$(@F)) $(TEST_LDFLAGS) -lcmocka -ldl
 endef
 
 # Programs so_* find the library two folders above them.
@@ -246,8 +257,8 @@ endef
 
 .PHONY: test test-build unit api misuse
 test: test-build ## unit, API, misuse and real-program tests; the last line counts them
-	@+scripts/tally test -- $(SHELL) -c 'status=0; for suite in unit api misuse real-canary \
-	    real-short; do $(MAKE) $$suite || status=1; done; exit $$status'
+	@+scripts/tally test -- $(SHELL) -c 'status=0; for suite in $(TEST_SUITES); do \
+	    $(MAKE) $$suite || status=1; done; exit $$status'
 test-build: $(UNIT_PROGRAMS) $(API_PROGRAMS) $(TEST_LIBRARIES)
 unit: $(UNIT_PROGRAMS) ## unit tests of every module, in both geometries
 	@scripts/tally unit -- scripts/run-cmocka $^
@@ -288,7 +299,8 @@ analyze: ## gcc -fanalyzer and clang-tidy over src/: no findings
 
 .PHONY: aarch64
 aarch64: ## cross-build for aarch64; unit and API tests under qemu-user
-	+$(MAKE) CC=$(AARCH64_CC) FLAVOUR=audit TEST_GEOMETRIES=small aarch64-run
+	+$(MAKE) BUILD=$(BUILD)/aarch64 CC=$(AARCH64_CC) FLAVOUR=audit TEST_GEOMETRIES=small \
+	    TEST_OBJECTS=tests/aarch64/mremap.o TEST_LDFLAGS=-Wl,--wrap=mremap aarch64-run
 .PHONY: aarch64-run
 aarch64-run: $(UNIT_PROGRAMS) $(API_PROGRAMS) lib
 	@HAK_TEST_SECONDS=240 scripts/tally aarch64 -- tests/aarch64/run \
@@ -340,6 +352,7 @@ setup: ## install the packages that are missing (says what it does)
 
 $(call hak_use,$(FLAVOUR),$(CC),$(GEOMETRY))
 $(call hak_use,audit,$(CC),$(GEOMETRY))
-$(foreach f,release audit hardened,$(call hak_use,$(f),$(CC),default)$(foreach s,unit api,$(eval \
-    $(call so_rules,$(f),$(call hak_out,$(f),$(CC),default),$(s)))))
+$(foreach f,$(sort release audit hardened $(SO_FLAVOURS)),$(call hak_use,$(f),$(CC),default)$(eval \
+    $(call so_rules,$(f),$(call hak_out,$(f),$(CC),default),unit))$(eval \
+    $(call so_rules,$(f),$(call hak_out,$(f),$(CC),default),api)))
 $(foreach g,$(TEST_GEOMETRIES),$(eval $(call test_rules,$(TEST_FLAVOUR),$(g))))

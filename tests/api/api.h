@@ -28,8 +28,10 @@
 
 #include "hakmem.h"
 
+#include "../under.h"
+
 // Sanitizers keep memory and address space of their own: limits and measurements mean nothing then.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(HAK_VALGRIND)
 #define SANITIZED 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
@@ -41,8 +43,19 @@
 #define SANITIZED 0
 #endif
 
-// What of the hardened flavour a well-behaved program can see: bits of src/config.h.
-#define FOREIGN_FREES_ABORT ((HAK_MITIGATIONS & 2) != 0)
+// Whether the kernel's limits and counts of memory are those of the program alone.
+static inline bool is_measurable(void)
+{
+    return !SANITIZED && !under_a_tool();
+}
+
+// What of the hardened flavour a well-behaved program can see: bits of src/config.h. Frees of what
+// is not ours are only counted, but for it and for Valgrind, which reports them.
+#if defined(HAK_VALGRIND)
+#define FOREIGN_FREES_COUNT 0
+#else
+#define FOREIGN_FREES_COUNT ((HAK_MITIGATIONS & 2) == 0)
+#endif
 #define CANARY ((HAK_MITIGATIONS & 8) != 0 ? (size_t)8 : (size_t)0)
 
 // Children end by pthread_exit or _exit with cmocka's memory still allocated.

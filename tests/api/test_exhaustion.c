@@ -108,7 +108,7 @@ static void run_limited(const char *mode, size_t bytes)
     if (child == 0) {
         struct rlimit as = { bytes, bytes };
         setrlimit(RLIMIT_AS, &as);
-        execl("/proc/self/exe", "test_exhaustion", mode, (char *)NULL);
+        exec_self((char *[]){ (char *)mode, NULL });
         _exit(98);
     }
     int status;
@@ -119,7 +119,7 @@ static void run_limited(const char *mode, size_t bytes)
 static void seventy_percent_of_512_mib(void **state)
 {
     (void)state;
-    if (SANITIZED)
+    if (!is_measurable())
         skip();
     run_limited("--exhaust", limit);
 }
@@ -128,7 +128,7 @@ static void seventy_percent_of_512_mib(void **state)
 static void tiny_limits(void **state)
 {
     (void)state;
-    if (SANITIZED)
+    if (!is_measurable())
         skip();
     for (size_t bytes = MIB(4); bytes <= MIB(64); bytes += MIB(2)) {
         fflush(NULL);
@@ -189,7 +189,7 @@ static void lowered_later(void)
 static void a_limit_lowered_later(void **state)
 {
     (void)state;
-    if (SANITIZED)
+    if (!is_measurable())
         skip();
     assert_exited_0(run_child(lowered_later));
 }

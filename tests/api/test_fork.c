@@ -59,7 +59,8 @@ static void live_as_child(unsigned number)
     hak_free(inherited_block);
     for (unsigned i = 0; i < SLOTS; i++)
         hak_free(shared_slots[i]);
-    if (number % 4 == 0 && !SANITIZED) { // which cannot start threads after such a fork
+    // ThreadSanitizer and qemu cannot start threads after such a fork.
+    if (number % 4 == 0 && !SANITIZED && !under_qemu()) {
         pthread_t thread;
         CHILD_CHECK(pthread_create(&thread, NULL, thread_of_child, (void *)(uintptr_t)number) == 0);
         CHILD_CHECK(pthread_join(thread, NULL) == 0);

@@ -20,7 +20,7 @@ static bool copy_self(void)
 {
     static char buffer[KIB(64)];
     snprintf(program, sizeof program, "%s/program", folder);
-    int from = open("/proc/self/exe", O_RDONLY);
+    int from = open(own_path(), O_RDONLY);
     int to = open(program, O_WRONLY | O_CREAT | O_EXCL, 0755);
     ssize_t n;
     bool good = from >= 0 && to >= 0;

@@ -20,12 +20,13 @@ static bool readable(const void *p)
 {
     char byte;
     int saved = errno;
-    if (write(probe[1], p, 1) != 1) {
-        errno = saved;
-        return false;
-    }
-    assert_int_equal(read(probe[0], &byte, 1), 1);
-    return true;
+    REPORTS_OFF;
+    bool good = write(probe[1], p, 1) == 1;
+    REPORTS_ON;
+    errno = saved;
+    if (good)
+        assert_int_equal(read(probe[0], &byte, 1), 1);
+    return good;
 }
 
 // Writes the byte that is there already.
@@ -33,13 +34,14 @@ static bool writable(void *p)
 {
     char byte;
     int saved = errno;
-    if (!readable(p) || write(probe[1], p, 1) != 1)
-        return false;
-    if (read(probe[0], p, 1) == 1)
-        return true;
+    REPORTS_OFF;
+    bool sent = readable(p) && write(probe[1], p, 1) == 1;
+    bool good = sent && read(probe[0], p, 1) == 1;
+    REPORTS_ON;
     errno = saved;
-    assert_int_equal(read(probe[0], &byte, 1), 1);
-    return false;
+    if (sent && !good)
+        assert_int_equal(read(probe[0], &byte, 1), 1);
+    return good;
 }
 
 // Of the whole process, as the kernel counts them.
@@ -105,6 +107,8 @@ static void test_reserve(void **state)
 static void test_reserve_keeps_nothing(void **state)
 {
     (void)state;
+    if (under_qemu())
+        skip(); // its own pages are counted
     size_t before = mapped_pages();
     for (int i = 0; i < 500; i++) {
         char *p = os_reserve((size_t)1 << 30, 64 * MIB);
@@ -152,8 +156,8 @@ static void test_decommit_locked(void **state)
 {
     (void)state;
     char *p = committed(4 * page);
-    if (mlock(p, 2 * page) != 0)
-        skip(); // RLIMIT_MEMLOCK
+    if (under_qemu() || mlock(p, 2 * page) != 0)
+        skip(); // qemu says yes to advice that it does not know; RLIMIT_MEMLOCK
     memset(p, 0xa5, 4 * page);
     errno = 77;
     assert_true(os_decommit(p, 4 * page)); // over the edge of the locked part
@@ -172,7 +176,8 @@ static void test_protect_none(void **state)
     assert_true(os_protect_none(p + 2 * page, 4 * page));
     assert_false(readable(p + 2 * page));
     assert_false(readable(p + 6 * page - 1));
-    assert_int_equal(resident_pages(p, 8 * page), 4);
+    if (!under_qemu()) // whose mincore refuses what cannot be read
+        assert_int_equal(resident_pages(p, 8 * page), 4);
     assert_true(os_commit(p + 2 * page, 4 * page));
     assert_true(is_zero(p + 2 * page, 4 * page));
     assert_int_equal((unsigned char)p[0], 0xa5);
@@ -189,7 +194,8 @@ static void test_failures(void **state)
     errno = 77;
     assert_false(os_commit(p, 4 * page));
     assert_false(os_release(p + 1, page));
-    assert_null(os_extend(p, 4 * page, 8 * page));
+    if (!UNDER_VALGRIND) // whose mremap ends with an internal error then
+        assert_null(os_extend(p, 4 * page, 8 * page));
     os_advise_huge(p, 4 * page);
     assert_int_equal(errno, 77);
 }
@@ -282,7 +288,7 @@ static void test_limited(void **state)
     (void)state;
     struct rlimit limit;
     assert_int_equal(getrlimit(RLIMIT_AS, &limit), 0);
-    if (limit.rlim_cur != RLIM_INFINITY)
+    if (limit.rlim_cur != RLIM_INFINITY || under_a_tool())
         skip();
     struct capture capture;
     run_in_child(&capture, move_without_space, NULL);
@@ -305,7 +311,9 @@ static void test_extend(void **state)
     assert_true(is_zero(p + 4 * page, page));
     assert_true(writable(p + 4095 * page));
     char *q = os_extend(p, 4096 * page, page);
-    assert_ptr_equal(q, p);
+    if (!under_qemu()) // which always moves
+        assert_ptr_equal(q, p);
+    p = q;
     assert_int_equal(p[page - 1], 0x5a);
     assert_null(os_extend(p, page, SIZE_MAX / 2 + 1));
     assert_int_equal(p[page - 1], 0x5a);

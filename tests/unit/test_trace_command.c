@@ -15,10 +15,7 @@ static char folder[] = "/tmp/hakmem-trace-XXXXXX";
 static int find_tool(void **state)
 {
     (void)state;
-    char self[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    assert_true(length > 0);
-    self[length] = 0;
+    char *self = own_path();
     for (unsigned i = 0; i < 4; i++)
         *strrchr(self, '/') = 0;
     snprintf(tool, sizeof tool, "%s/hakmem-trace", self);
@@ -40,7 +37,8 @@ static int remove_folder(void **state)
 static int run(const char *arguments, char *output, size_t bytes)
 {
     char line[2 * PATH_MAX];
-    assert_true((size_t)snprintf(line, sizeof line, "cd %s && exec %s %s 2>&1", folder, tool,
+    assert_true((size_t)snprintf(line, sizeof line, "cd %s && exec %s %s %s 2>&1", folder,
+                                 under_a_tool() ? getenv("HAK_TEST_UNDER") : "", tool,
                                  arguments) < sizeof line);
     FILE *pipe = popen(line, "r");
     assert_non_null(pipe);

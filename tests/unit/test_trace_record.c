@@ -144,7 +144,8 @@ static void scenario_leaf(void)
 static void scenario_exec(void)
 {
     marked(6, 10);
-    execl("/proc/self/exe", "self", "leaf", (char *)NULL);
+    char *program = own_path();
+    execl(program, program, "leaf", (char *)NULL);
 }
 
 static void scenario_killed(void)
@@ -224,10 +225,7 @@ static bool sanitized(void)
 // The recorder lies in the folder that the instances' folders lie in.
 static void find_recorder(char *path, size_t bytes)
 {
-    char self[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    assert_true(length > 0);
-    self[length] = 0;
+    char *self = own_path();
     for (unsigned i = 0; i < 4; i++) {
         char *slash = strrchr(self, '/');
         assert_non_null(slash);
@@ -278,7 +276,8 @@ static struct recordings *record(const char *scenario)
         setenv("HAKMEM_RECORD", prefix, 1);
         // One heap and no caches of threads: a freed address is another thread's in no time.
         setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0:glibc.malloc.arena_max=1", 1);
-        execl("/proc/self/exe", "self", scenario, (char *)NULL);
+        char *program = own_path();
+        execl(program, program, scenario, (char *)NULL);
         _exit(127);
     }
     assert_int_equal(waitpid(child, &r->status, 0), child);
