@@ -4,7 +4,7 @@
 #   BUILD=build        where everything that is made goes
 #   FLAVOUR=release    release hardened audit asan tsan msan valgrind coverage fuzz, and what
 #                      rules.mk add
-#   MITIGATIONS_hardened=255  which mitigations that flavour has: bits of src/config.h
+#   MITIGATIONS_hardened=2047  which mitigations that flavour has: bits of src/config.h
 #   CC=gcc             gcc, clang, clang-14, clang-19, ...; the C++ compiler follows from it
 #   GEOMETRY=default   default or small: see src/config.h
 #   LTO=1              link-time optimisation of release builds
@@ -73,7 +73,7 @@ CFLAGS_coverage := -O0 --coverage
 CFLAGS_fuzz := $(CFLAGS_asan) -fsanitize=fuzzer-no-link
 CHECKED_release := 0
 CHECKED_hardened := 0
-MITIGATIONS_hardened ?= 255
+MITIGATIONS_hardened ?= 2047
 
 # ---- flags ----
 

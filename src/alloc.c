@@ -20,13 +20,17 @@
 #include <seam/tls.h>
 
 #include "attach.h"
+#include "empty.h"
 #include "fault.h"
-#include "foreign.h"
 #include "harden.h"
 #include "heaps.h"
 #include "large.h"
 #include "mapped.h"
 #include "options.h"
+#include "outside.h"
+#include "sampled.h"
+#include "sized.h"
+#include "sweep.h"
 
 static struct heap *enter(void)
 {
@@ -39,8 +43,11 @@ static struct heap *enter(void)
 // Trims this thread's cache and purges the pool if it is time, then leaves.
 static void leave(struct heap *h)
 {
-    if (unlikely(h->now_ms - h->trimmed_ms > hak_options.purge_delay_ms))
+    if (unlikely(h->now_ms - h->trimmed_ms > hak_options.purge_delay_ms)) {
+        if (MITIGATE_SWEEP)
+            hak_sweep(h, SWEEP_BYTES_MAX);
         hak_heap_trim(h);
+    }
     if (unlikely(hak_pool_tick(h->now_ms, hak_options.purge_delay_ms))) {
         hak_heap_release_kept(h);
         hak_heaps_sweep(h, TAG_NONE, SWEEP_HEAPS_MAX);
@@ -94,9 +101,29 @@ COLD static void *alloc_class_gated(unsigned class_index, bool *zero)
     return p;
 }
 
-// A block of the class for a request of n bytes; *zero: it reads as zero.
-static inline void *alloc_class(unsigned class_index, size_t n, bool *zero)
+// A sampled block, if it is this allocation's turn.
+COLD static void *alloc_sampled(size_t n, size_t align)
 {
+    struct heap *h = tls_heap();
+    if (!hak_heap_is_real(h) || h->until_sample-- != 0)
+        return NULL;
+    h->until_sample = hak_sampled_interval();
+    h = hak_enter();
+    if (h == NULL)
+        return NULL;
+    void *p = hak_sampled_alloc(n, align);
+    hak_leave(h);
+    return p;
+}
+
+// A block of the class for a request of n bytes at a multiple of `align`; *zero: it reads as zero.
+static inline void *alloc_class(unsigned class_index, size_t n, size_t align, bool *zero)
+{
+    void *sampled;
+    if (unlikely(hak_options.sample != 0) && (sampled = alloc_sampled(n, align)) != NULL) {
+        *zero = true;
+        return sampled;
+    }
     *zero = false;
     void *p = hak_magazine_pop(&tls_heap()->magazines[class_index]);
     if (unlikely(p == NULL))
@@ -138,31 +165,41 @@ COLD static void *alloc_large(size_t n, size_t align, bool zero)
     return p != NULL ? p : out_of_memory();
 }
 
+// A block of no bytes, or NULL: then one of a byte will do.
+static void *alloc_empty(size_t align)
+{
+    if (unlikely(!hak_started())) {
+        struct heap *h = hak_enter();
+        if (h == NULL)
+            return NULL;
+        hak_leave(h);
+    }
+    return hak_empty_alloc(align);
+}
+
 NOINLINE void *hak_alloc_slow(size_t n)
 {
     bool zero;
+    void *p;
+    if (MITIGATE_EMPTY && unlikely(n == 0) && (p = alloc_empty(1)) != NULL)
+        return p;
     if (likely(n <= CLASS_REQUEST_MAX))
-        return alloc_class(hak_class_of(n + CANARY_BYTES), n, &zero);
+        return alloc_class(hak_class_of(n + CANARY_BYTES), n, MALLOC_ALIGN, &zero);
     return alloc_large(n, 1, false);
 }
 
 void *hak_alloc_zeroed(size_t n)
 {
     bool zero = true;
-    void *p = n <= CLASS_REQUEST_MAX ? alloc_class(hak_class_of(n + CANARY_BYTES), n, &zero)
-                                     : alloc_large(n, 1, true);
+    void *p;
+    if (MITIGATE_EMPTY && unlikely(n == 0) && (p = alloc_empty(1)) != NULL)
+        return p;
+    p = n <= CLASS_REQUEST_MAX ? alloc_class(hak_class_of(n + CANARY_BYTES), n, MALLOC_ALIGN, &zero)
+                               : alloc_large(n, 1, true);
     if (p == NULL)
         return NULL;
     sanitize_defined(p, n);
     return zero ? p : __builtin_memset(p, 0, n);
-}
-
-// The class for n bytes and their canary at multiples of `align`, or 0.
-static unsigned class_aligned(size_t n, size_t align)
-{
-    if (MITIGATE_CANARY && n > CLASS_REQUEST_MAX)
-        return 0;
-    return hak_class_aligned(n + CANARY_BYTES, align);
 }
 
 void *hak_alloc_aligned(size_t align, size_t n)
@@ -170,15 +207,19 @@ void *hak_alloc_aligned(size_t align, size_t n)
     if (align <= MALLOC_ALIGN)
         return hak_alloc_slow(n);
     bool zero;
-    unsigned class_index = hak_started() ? class_aligned(n, align) : 0;
+    void *p;
+    if (MITIGATE_EMPTY && unlikely(n == 0) && (p = alloc_empty(align)) != NULL)
+        return p;
+    unsigned class_index = hak_started() ? hak_class_request(n, align) : 0;
     if (class_index == 0 && !hak_started()) { // the table of classes comes with the first heap
         struct heap *h = hak_enter();
         if (h == NULL)
             return out_of_memory();
         hak_leave(h);
-        class_index = class_aligned(n, align);
+        class_index = hak_class_request(n, align);
     }
-    return class_index != 0 ? alloc_class(class_index, n, &zero) : alloc_large(n, align, false);
+    return class_index != 0 ? alloc_class(class_index, n, align, &zero)
+                            : alloc_large(n, align, false);
 }
 
 // ---- free ----
@@ -237,27 +278,12 @@ static void free_without_heap(void *p, unsigned tag)
     hak_remote_notify(s);
 }
 
-COLD static void free_outside(void *p, const void *call_site)
-{
-    if (hak_mapped_count() != 0) {
-        hak_enter_as_guest();
-        bool ours = hak_mapped_free(p);
-        hak_leave_as_guest();
-        if (ours)
-            return;
-    }
-    sanitize_foreign(p);
-    if (MITIGATE_POINTERS)
-        hak_fault(FAULT_FOREIGN_FREE, p, TAG_NONE);
-    hak_foreign_count(call_site);
-}
-
 NOINLINE void hak_free_slow(void *p, const void *call_site)
 {
     if (p == NULL)
         return;
     if (unlikely(!hak_arena_has(p))) {
-        free_outside(p, call_site);
+        hak_outside_free(p, call_site);
         return;
     }
     unsigned tag = hak_tag_of(p);
@@ -308,31 +334,6 @@ NOINLINE void hak_free_hardened(void *p, unsigned tag)
         free_checked(p, tag);
 }
 
-// 1: a realloc could not be served with less, and left a block that is larger than its size tells.
-static struct atomic_u32 blocks_kept;
-
-COLD void hak_check_sized(void *p, size_t align, size_t n)
-{
-    if (p == NULL || !hak_arena_has(p))
-        return;
-    unsigned tag = hak_tag_of(p);
-    bool kept = load_relaxed(KEPT_READ, &blocks_kept) != 0;
-    bool fits;
-    if (tag > CLASS_LAST) {
-        const struct slab *s = hak_large_record(p);
-        fits = s == NULL || own_load(&s->bytes) == hak_large_usable(n) || // free tells the first
-               (kept && n <= own_load(&s->bytes));
-    } else {
-        // A block may be more than was asked for by what realloc leaves in place.
-        size_t bytes = hak_class_bytes(tag) - CANARY_BYTES;
-        unsigned exact = align > MALLOC_ALIGN ? class_aligned(n, align) : 0;
-        fits = tag == TAG_NONE || exact == tag ||
-               (n <= bytes && (kept || n > bytes / 2 || hak_class_of(n + CANARY_BYTES) == tag));
-    }
-    if (!fits)
-        hak_fault(FAULT_SIZE_MISMATCH, p, tag);
-}
-
 // ---- realloc ----
 
 // Frees a block whose contents have moved.
@@ -362,7 +363,7 @@ static void *move_block(void *p, size_t old_bytes, size_t n)
             return NULL;
         errno = saved;
         if (MITIGATE_POINTERS)
-            store_relaxed(KEPT_SET, &blocks_kept, 1);
+            hak_sized_note_kept();
         sanitize_take_more(p, n, old_bytes);
         return p;
     }
@@ -390,12 +391,13 @@ static void *realloc_large(void *p, unsigned tag, size_t n)
 
 static void *realloc_outside(void *p, size_t n)
 {
-    hak_enter_as_guest();
-    size_t old_bytes = hak_mapped_usable(p);
-    void *to = old_bytes != 0 && n > LARGE_SIZE_MAX ? hak_mapped_resize(p, n) : NULL;
-    hak_leave_as_guest();
-    if (old_bytes == 0)
-        hak_fault(FAULT_FOREIGN_REALLOC, p, TAG_NONE);
+    size_t old_bytes = hak_outside_usable(p, FAULT_FOREIGN_REALLOC, FAULT_INVALID_REALLOC);
+    void *to = NULL;
+    if (n > LARGE_SIZE_MAX && old_bytes > SAMPLED_SIZE_MAX) {
+        hak_enter_as_guest();
+        to = hak_mapped_resize(p, n);
+        hak_leave_as_guest();
+    }
     return to != NULL ? to : move_block(p, old_bytes, n);
 }
 
@@ -426,13 +428,9 @@ void *hak_realloc_block(void *p, size_t n)
     return move_block(p, old_bytes, n);
 }
 
-NOINLINE static size_t mapped_usable(void *p)
+NOINLINE static size_t outside_usable(void *p)
 {
-    hak_enter_as_guest();
-    size_t bytes = hak_mapped_usable(p);
-    hak_leave_as_guest();
-    if (bytes == 0)
-        hak_fault(FAULT_FOREIGN_SIZE, p, TAG_NONE);
+    size_t bytes = hak_outside_usable(p, FAULT_FOREIGN_SIZE, FAULT_INVALID_SIZE);
     sanitize_take_more(p, bytes, bytes);
     return bytes;
 }
@@ -448,7 +446,7 @@ NOINLINE static size_t large_usable(void *p, unsigned tag)
 size_t hak_usable_bytes(void *p)
 {
     if (unlikely(!hak_arena_has(p)))
-        return mapped_usable(p);
+        return outside_usable(p);
     unsigned tag = hak_tag_of(p);
     if (unlikely(tag > CLASS_LAST))
         return large_usable(p, tag);
@@ -463,6 +461,8 @@ bool hak_trim(size_t pad)
     struct heap *h = enter();
     if (h == NULL)
         return false;
+    if (MITIGATE_SWEEP)
+        hak_sweep(h, SIZE_MAX);
     scrape(h, TAG_NONE);
     size_t empty = hak_pool_empty_units();
     size_t keep = round_up(min_size(pad, hak_arena.bytes), UNIT_SIZE) >> UNIT_SHIFT;

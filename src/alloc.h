@@ -25,9 +25,6 @@ void hak_free_slow(void *p, const void *call_site);
 // Frees p, whose tag is a class: checked, and by way of the quarantine. Hardened flavour only.
 void hak_free_hardened(void *p, unsigned tag);
 
-// Hardened flavour: p must be what an allocation of n bytes, at a multiple of `align`, can be.
-void hak_check_sized(void *p, size_t align, size_t n);
-
 // p != NULL, n != 0.
 void *hak_realloc_block(void *p, size_t n) __attribute__((nonnull));
 

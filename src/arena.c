@@ -9,7 +9,8 @@
 // committed is PROT_NONE, the guards for ever.
 //
 // Size: what was asked for, else ARENA_SIZE_MAX; halved until the kernel agrees. Under RLIMIT_AS
-// seven eighths of what is left, so that the program can still map stacks and libraries.
+// seven eighths of what is left (hardened: a little less), so that the program can still map
+// stacks and libraries.
 
 #include "arena.h"
 
@@ -28,13 +29,13 @@ struct growing {
     size_t superslab_bytes; // of the table, per SuperSlab
     size_t committed;
 };
-static struct growing records, stamps, live;
+static struct growing records, stamps, live, kinds;
 struct live_table hak_live;
 #define LIVE_SUPERSLAB_BYTES (SUPERSLAB_SIZE / MALLOC_ALIGN)
 static struct own_u64 metadata_bytes;
 
 struct tables {
-    size_t tags, masks, records, stamps, meta, live, total; // offsets and length, bytes
+    size_t tags, masks, records, stamps, meta, live, kinds, total; // offsets and length, bytes
     size_t tags_bytes, masks_bytes, meta_bytes;
 };
 
@@ -55,9 +56,12 @@ static struct tables lay_out(size_t arena_bytes)
     t.stamps = t.records + round_up(units * RECORD_SIZE, page) + guard;
     t.meta = t.stamps + round_up(units * sizeof(struct atomic_u32), page) + guard;
     t.live = t.meta + t.meta_bytes + guard;
-    t.total = t.live;
+    t.kinds = t.live;
     if (MITIGATE_STATE)
-        t.total += round_up(superslabs * LIVE_SUPERSLAB_BYTES, page) + guard;
+        t.kinds += round_up(superslabs * LIVE_SUPERSLAB_BYTES, page) + guard;
+    t.total = t.kinds;
+    if (MITIGATE_TYPES)
+        t.total += round_up(units, page) + guard;
     return t;
 }
 
@@ -96,6 +100,10 @@ static bool reserve(size_t arena_bytes)
         live = (struct growing){ tables + t.live, LIVE_SUPERSLAB_BYTES, 0 };
         hak_live.bytes = (struct atomic_u8 *)live.base;
     }
+    if (MITIGATE_TYPES) {
+        kinds = (struct growing){ tables + t.kinds, SUPERSLAB_UNITS, 0 };
+        hak_live.kinds = (struct atomic_u8 *)kinds.base;
+    }
     own_store(&metadata_bytes, t.masks_bytes + t.tags_bytes);
     return true;
 }
@@ -109,6 +117,8 @@ bool hak_arena_start(size_t bytes_max)
         bytes = min_size(bytes, max_size(bytes_max, ARENA_SIZE_MIN));
     bytes = min_size(bytes, SANITIZER_ARENA_MAX);
     size_t left = hak_os_address_space_left();
+    if (left != SIZE_MAX && MITIGATE_STATE) // the tables take a sixteenth more
+        left = (left - min_size(left / 16, META_SIZE_MIN)) / 28 * SMALL_OR(24, 27);
     if (left != SIZE_MAX)
         bytes = min_size(bytes, left / 8 * 7);
     for (; bytes >= ARENA_SIZE_MIN; bytes /= 2)
@@ -137,7 +147,8 @@ bool hak_arena_commit(uint32_t first, uint32_t count)
     size_t bytes = (size_t)count * SUPERSLAB_SIZE;
     if (!grow(&records, first + count) || !grow(&stamps, first + count) || !os_commit(base, bytes))
         return false;
-    if (MITIGATE_STATE && !grow(&live, first + count))
+    if ((MITIGATE_STATE && !grow(&live, first + count)) ||
+        (MITIGATE_TYPES && !grow(&kinds, first + count)))
         return false;
     if (hak_options.huge_pages != 0)
         os_advise_huge(base, bytes);

@@ -70,6 +70,7 @@ void hak_set_tags(uint32_t unit, uint32_t units, unsigned tag);
 
 struct ON_SEALED_PAGE live_table {
     struct atomic_u8 *bytes;
+    struct atomic_u8 *kinds; // MITIGATE_TYPES: one per unit: types.h
 };
 extern struct live_table hak_live __attribute__((visibility("hidden")));
 

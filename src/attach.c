@@ -23,6 +23,7 @@
 #include <seam/thread.h>
 #include <seam/tls.h>
 
+#include "empty.h"
 #include "foreign.h"
 #include "harden.h"
 #include "heaps.h"
@@ -30,6 +31,7 @@
 #include "mapped.h"
 #include "meta.h"
 #include "options.h"
+#include "sampled.h"
 
 enum { HOOKS_NONE, HOOKS_BUSY, HOOKS_SET };
 
@@ -63,14 +65,18 @@ static bool start(void)
         hak_classes_start((size_t)hak_options.cache_kib << 10);
         ok = hak_arena_start((size_t)hak_options.arena_mib << 20);
         if (ok) {
-            if (MITIGATE_BLOCKS)
+            if (HAK_MITIGATIONS != 0)
                 hak_harden_start();
+            if (MITIGATE_EMPTY)
+                hak_empty_start();
             hak_meta_start();
             hak_superslabs_start();
             hak_pool_start();
             hak_large_start();
             hak_mapped_start();
             hak_heaps_start();
+            if (hak_options.sample != 0)
+                hak_sampled_start();
             if (MITIGATE_SEAL)
                 hak_harden_seal();
             store_release(STARTED_WRITE, &process.started, 1); // all of the above
@@ -90,6 +96,8 @@ static void set_hooks(void)
     if (cas_strong_relaxed(HOOKS_CLAIM, &process.hooks, &hooks, HOOKS_BUSY)) {
         hak_thread_start(hak_on_thread_exit, hak_before_fork, hak_after_fork_parent,
                          hak_after_fork_child);
+        if (hak_options.sample != 0)
+            hak_sampled_start_stacks();
         store_release(HOOKS_WRITE, &process.hooks, HOOKS_SET); // the key, to HOOKS_READ
         return;
     }
@@ -238,7 +246,7 @@ void hak_after_fork_child(void)
 {
     // Threads that stepped back at the moment of the fork left their marks: there are none now.
     store_relaxed(FORK_GUESTS_RESET, &gate.guests, 0);
-    if (HEAP_HAS_EXTRA)
+    if (USES_RANDOM)
         hak_random_after_fork();
     // The thread that was registering the hooks may be gone. It had registered these handlers, or
     // nobody would call me, and the exit key before them.

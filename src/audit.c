@@ -98,7 +98,7 @@ static void check_heap(struct walk *w, struct heap *h)
             check_cached_block(w, hak_tag_of(p), p);
     }
     check_recent(w, &h->recent);
-    if (MITIGATE_QUARANTINE)
+    if (HEAP_HAS_HELD)
         w->resting += hak_held_count(&hak_heap_extra(h)->held);
     const struct slab *s = load_relaxed(AUDIT_INBOX, &h->inbox.head);
     for (; s != NULL; s = load_relaxed(AUDIT_LINK, &s->link)) {
@@ -205,7 +205,7 @@ static void check_sums(struct walk *w)
         error(w, "a slab is lost from its list", NULL);
     if (w->inboxed != w->pending)
         error(w, "a slab's token is taken, but it is in no inbox", NULL);
-    // A guard that the system did not remove leaves a freed run for ever.
+    // A guard that the system did not remove for a thread without a heap leaves a freed run.
     if (w->resting > w->freed || (w->resting < w->freed && !MITIGATE_GUARDS))
         error(w, "a freed large block is lost, or kept twice", NULL);
     if (r->free + r->remote + r->cached > r->capacity)

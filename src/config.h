@@ -12,13 +12,31 @@
 
 #define SMALL_OR(small, normal) (GEOMETRY_SMALL ? (small) : (normal))
 
+// ---- mitigations of the hardened flavour: bits of HAK_MITIGATIONS, 0 in all other flavours ----
+// SECURITY.md says for each what it stops and what not. Each works alone; code asks for one with
+// `if (MITIGATE_X && ...)`, so that without it nothing is left of the question.
+#define MITIGATE_STATE ((HAK_MITIGATIONS & 1) != 0)       // a bit per block: handed out or not
+#define MITIGATE_POINTERS ((HAK_MITIGATIONS & 2) != 0)    // exact checks of pointers and sizes
+#define MITIGATE_ZERO ((HAK_MITIGATIONS & 4) != 0)        // zero at free, verified at reuse
+#define MITIGATE_CANARY ((HAK_MITIGATIONS & 8) != 0)      // behind each block, checked at free
+#define MITIGATE_QUARANTINE ((HAK_MITIGATIONS & 16) != 0) // freed blocks wait for their reuse
+#define MITIGATE_RANDOM ((HAK_MITIGATIONS & 32) != 0)     // which free block is refilled
+#define MITIGATE_GUARDS ((HAK_MITIGATIONS & 64) != 0)     // inaccessible pages around large blocks
+#define MITIGATE_SEAL ((HAK_MITIGATIONS & 128) != 0)      // what is immutable is read-only
+#define MITIGATE_EMPTY ((HAK_MITIGATIONS & 256) != 0)     // blocks of size 0 are inaccessible
+#define MITIGATE_SWEEP ((HAK_MITIGATIONS & 512) != 0)  // zero at free, verified from time to time
+#define MITIGATE_TYPES ((HAK_MITIGATIONS & 1024) != 0) // units keep their class
+#define MITIGATIONS_ALL 2047
+_Static_assert((HAK_MITIGATIONS & ~MITIGATIONS_ALL) == 0, "no unknown bit");
+
 // ---- arena, SuperSlab, unit (bytes) ----
 #define UNIT_SHIFT SMALL_OR(12, 16)
 #define UNIT_SIZE ((size_t)1 << UNIT_SHIFT)
 #define SUPERSLAB_UNITS 32u
 #define SUPERSLAB_SHIFT (UNIT_SHIFT + 5)
 #define SUPERSLAB_SIZE ((size_t)1 << SUPERSLAB_SHIFT)
-#define ARENA_SIZE_MAX SMALL_OR((size_t)64 << 20, (size_t)1 << 40)
+// (In the small geometry a guard takes a whole unit.)
+#define ARENA_SIZE_MAX SMALL_OR((size_t)(MITIGATE_GUARDS ? 128 : 64) << 20, (size_t)1 << 40)
 #define ARENA_SIZE_MIN (2 * SUPERSLAB_SIZE)
 _Static_assert(SUPERSLAB_UNITS *UNIT_SIZE == SUPERSLAB_SIZE, "units tile a SuperSlab");
 _Static_assert(2 * SUPERSLAB_UNITS == 64, "EMPTY and UNUSED masks share one 64-bit word");
@@ -39,6 +57,8 @@ _Static_assert(ARENA_SIZE_MAX >> UNIT_SHIFT <= UINT32_MAX, "a unit index fits in
 #define TAG_LARGE (CLASS_COUNT + 1u)
 #define TAG_HUGE (CLASS_COUNT + 2u)
 #define TAG_COUNT (CLASS_COUNT + 3u)
+// In reports only: a block of size 0, which lies outside of the arena.
+#define TAG_EMPTY TAG_COUNT
 // Requests up to this go through the table that lies in the heap (one load, no arithmetic).
 #define TABLE_SIZE_MAX ((size_t)1024)
 _Static_assert(CLASS_LINEAR_MAX << CLASS_DOUBLINGS == CLASS_SIZE_MAX, "doublings reach the top");
@@ -88,21 +108,14 @@ _Static_assert(is_power_of_two_constant(MAGAZINE_BLOCKS_MAX + 1), "with the sent
 #define SWEEP_HEAPS_MAX SMALL_OR(2u, 8u)  // idle heaps looked at by one sweep
 #define POOL_PROBES_MAX SMALL_OR(4u, 64u) // SuperSlabs looked at before a new one is begun
 
-// ---- mitigations of the hardened flavour: bits of HAK_MITIGATIONS, 0 in all other flavours ----
-// SECURITY.md says for each what it stops and what not. Each works alone; code asks for one with
-// `if (MITIGATE_X && ...)`, so that without it nothing is left of the question.
-#define MITIGATE_STATE ((HAK_MITIGATIONS & 1) != 0)       // a bit per block: handed out or not
-#define MITIGATE_POINTERS ((HAK_MITIGATIONS & 2) != 0)    // exact checks of pointers and sizes
-#define MITIGATE_ZERO ((HAK_MITIGATIONS & 4) != 0)        // zero at free, verified at reuse
-#define MITIGATE_CANARY ((HAK_MITIGATIONS & 8) != 0)      // behind each block, checked at free
-#define MITIGATE_QUARANTINE ((HAK_MITIGATIONS & 16) != 0) // freed blocks wait for their reuse
-#define MITIGATE_RANDOM ((HAK_MITIGATIONS & 32) != 0)     // which free block is refilled
-#define MITIGATE_GUARDS ((HAK_MITIGATIONS & 64) != 0)     // inaccessible pages behind large blocks
-#define MITIGATE_SEAL ((HAK_MITIGATIONS & 128) != 0)      // what is immutable is read-only
-#define MITIGATIONS_ALL 255
-_Static_assert((HAK_MITIGATIONS & ~MITIGATIONS_ALL) == 0, "no unknown bit");
+// ---- what follows from the mitigations ----
 // What is done to each block of a class, as it is handed out and as it comes back.
-#define MITIGATE_BLOCKS (HAK_MITIGATIONS != 0)
+#define MITIGATE_BLOCKS                                                                           \
+    (MITIGATE_STATE || MITIGATE_POINTERS || MITIGATE_ZERO || MITIGATE_CANARY || MITIGATE_SWEEP || \
+     MITIGATE_QUARANTINE)
+// Blocks that are not handed out read as zero.
+#define USES_RANDOM (MITIGATE_RANDOM || MITIGATE_QUARANTINE || MITIGATE_GUARDS)
+#define FREE_IS_ZERO (MITIGATE_ZERO || MITIGATE_SWEEP)
 #define CANARY_BYTES (MITIGATE_CANARY ? (size_t)8 : (size_t)0)
 // Requests above are served by the large tier.
 #define CLASS_REQUEST_MAX (CLASS_SIZE_MAX - CANARY_BYTES)
@@ -110,18 +123,34 @@ _Static_assert((HAK_MITIGATIONS & ~MITIGATIONS_ALL) == 0, "no unknown bit");
 // What is sealed after start lies on pages of its own; where pages are larger it is not sealed.
 #define SEAL_BYTES ((size_t)4096)
 #define ON_SEALED_PAGE __attribute__((aligned(MITIGATE_SEAL ? SEAL_BYTES : sizeof(void *))))
-// Each guard splits a mapping in up to three; vm.max_map_count is 65530 unless raised.
-#define GUARDS_MAX 8192u
 // Freed large blocks that are held back: of each heap, and of all (as GUARDS_MAX); the addresses of
 // one heap's are at most the arena's by HELD_ARENA_SHARE.
 #define HELD_BLOCKS_MAX 32u
 #define HELD_TOTAL_MAX 4096u
 #define HELD_ARENA_SHARE 64u
+// Each guard splits a mapping in up to three; vm.max_map_count is 65530 unless raised.
+#define GUARDS_MAX 16384u
+// The guards of a large block: units before it that are 1 or 2 times as many as its alignment (1
+// bit), and so many random bits of units more behind it than it needs.
+#define GUARD_FIRST_BITS SMALL_OR(0u, 1u)
+#define GUARD_RANDOM_BITS SMALL_OR(1u, 2u)
+_Static_assert(2 * (GUARDS_MAX + HELD_TOTAL_MAX) <= 49152, "a quarter is left to the program");
+// SuperSlabs that are begun at a time where their order is random.
+#define SUPERSLABS_AHEAD SMALL_OR(2u, 8u)
+// Blocks of size 0 that can be handed out at a time; more are served as one byte.
+#define EMPTY_BLOCKS SMALL_OR(4096u, 1u << 20)
+// What a sweep looks at, of the blocks in a heap's slabs and magazines.
+#define SWEEP_BYTES_MAX ((size_t)256 << 10)
 // Of each heap: blocks in a random order, then in the order in which they left that; their bytes.
 #define QUARANTINE_SHUFFLED SMALL_OR(8u, 128u)
 #define QUARANTINE_QUEUE SMALL_OR(16u, 256u)
 #define QUARANTINE_BLOCKS_MAX (QUARANTINE_SHUFFLED + QUARANTINE_QUEUE)
 #define QUARANTINE_BYTES_MAX SMALL_OR((uint64_t)16 << 10, (uint64_t)1 << 20)
+
+// ---- sampled allocations, in every flavour (sampled.h) ----
+#define SAMPLED_BLOCKS SMALL_OR(8u, 64u)
+#define SAMPLED_SIZE_MAX ((size_t)64 << 10) // more than a page, less than a mapping of its own
+#define STACK_FRAMES 24u
 
 // PTRDIFF_MAX: larger requests fail with ENOMEM, as ISO C's pointer subtraction needs.
 #define REQUEST_MAX ((size_t)PTRDIFF_MAX)

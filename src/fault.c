@@ -3,10 +3,12 @@
 
 #include <seam/os.h>
 #include <seam/sanitizer.h>
+#include <seam/stack.h>
 
 #include "config.h"
 #include "print.h"
 #include "sizeclass.h"
+#include "stacks.h"
 
 static const char *const fault_text[] = {
     [FAULT_DOUBLE_FREE] = "double free of",
@@ -21,6 +23,9 @@ static const char *const fault_text[] = {
     [FAULT_FOREIGN_FREE] = "free of foreign pointer",
     [FAULT_WRITE_AFTER_FREE] = "write after free of",
     [FAULT_OVERFLOW] = "write past the end of",
+    [FAULT_USE_AFTER_FREE] = "use after free of",
+    [FAULT_OUT_OF_BOUNDS] = "access out of bounds of",
+    [FAULT_UNDERFLOW] = "write before the begin of",
     [FAULT_NO_ENTROPY] = "no random bytes from the system for",
 };
 _Static_assert(sizeof fault_text / sizeof fault_text[0] == FAULT_COUNT, "a text for each fault");
@@ -34,6 +39,8 @@ ALWAYS_INLINE void put_place(struct printer *out, unsigned tag)
         hak_put_text(out, " (large)");
     } else if (tag == TAG_HUGE) {
         hak_put_text(out, " (huge)");
+    } else if (tag == TAG_EMPTY) {
+        hak_put_text(out, " (0 bytes)");
     } else if (tag <= CLASS_LAST) {
         hak_put_text(out, " (class ");
         hak_put_decimal(out, tag);
@@ -93,5 +100,47 @@ void hak_fault_bytes(enum fault what, const void *p, unsigned tag, size_t offset
     hak_put_text(&out, ", now");
     put_bytes(&out, is, first, last);
     hak_print_error_line(&out);
+    hak_os_abort();
+}
+
+// Lines of one stack: "  freed at 0x7f0123456789 (libx.so.1+0x6789)".
+static void print_stack(const char *what, void *const *frames, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        char buffer[512];
+        struct printer out;
+        size_t offset = 0;
+        const char *module = stack_module(frames[i], &offset);
+        hak_print_to_buffer(&out, buffer, sizeof buffer);
+        hak_put_text(&out, i == 0 ? what : "  from ");
+        hak_put_hex(&out, (uintptr_t)frames[i]);
+        if (module != NULL) {
+            hak_put_text(&out, " (");
+            hak_put_text(&out, module);
+            hak_put_text(&out, "+");
+            hak_put_hex(&out, offset);
+            hak_put_text(&out, ")");
+        }
+        hak_print_error_line(&out);
+    }
+}
+
+void hak_fault_sampled(enum fault what, const void *p, size_t bytes, ptrdiff_t offset,
+                       const struct stacks *stacks)
+{
+    char buffer[224];
+    struct printer out;
+    hak_print_to_buffer(&out, buffer, sizeof buffer);
+    hak_put_text(&out, "hakmem: ");
+    hak_put_text(&out, fault_text[what]);
+    hak_put_text(&out, " ");
+    hak_put_hex(&out, (uintptr_t)p);
+    hak_put_text(&out, " (sampled, ");
+    hak_put_decimal(&out, bytes);
+    hak_put_text(&out, offset < 0 ? " bytes) at byte -" : " bytes) at byte ");
+    hak_put_decimal(&out, offset < 0 ? -(uint64_t)offset : (uint64_t)offset);
+    hak_print_error_line(&out);
+    print_stack("  allocated at ", stacks->allocated, stacks->allocated_count);
+    print_stack("  freed at ", stacks->freed, stacks->freed_count);
     hak_os_abort();
 }

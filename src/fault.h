@@ -22,6 +22,10 @@ enum fault {
     FAULT_WRITE_AFTER_FREE, // a free block was written to
     FAULT_OVERFLOW,         // the canary behind a block was written to
     FAULT_NO_ENTROPY,       // the system has no random bytes
+    // Sampled blocks only.
+    FAULT_USE_AFTER_FREE, // a block was read or written after it was freed
+    FAULT_OUT_OF_BOUNDS,  // an address before or behind a block was read or written
+    FAULT_UNDERFLOW,      // bytes before a block were written to
     FAULT_COUNT
 };
 
@@ -34,5 +38,12 @@ _Noreturn COLD void hak_fault(enum fault what, const void *p, unsigned tag);
 // "hakmem: write after free of 0x7f0123456780 (class 5, 80 bytes) at byte 9: 00, now 41".
 _Noreturn COLD void hak_fault_bytes(enum fault what, const void *p, unsigned tag, size_t offset,
                                     uint64_t should, uint64_t is);
+
+// As hak_fault, about what lies `offset` bytes from the begin of a sampled block of `bytes` bytes;
+// a line for each frame of its stacks follows. Line:
+// "hakmem: use after free of 0x7f0123456f90 (sampled, 100 bytes) at byte 5".
+struct stacks;
+_Noreturn COLD void hak_fault_sampled(enum fault what, const void *p, size_t bytes,
+                                      ptrdiff_t offset, const struct stacks *stacks);
 
 #endif

@@ -17,7 +17,7 @@
 ALWAYS_INLINE void *front_malloc_or(size_t n, void *(*slow)(size_t))
 {
     struct heap *h = tls_heap();
-    if (unlikely(n > TABLE_SIZE_MAX - CANARY_BYTES))
+    if (unlikely(n > TABLE_SIZE_MAX - CANARY_BYTES) || (MITIGATE_EMPTY && unlikely(n == 0)))
         return slow(n);
     size_t offset = h->class_offset[(n + CANARY_BYTES + 15) >> 4];
     void *p = hak_magazine_pop((struct magazine *)((char *)h + offset));

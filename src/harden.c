@@ -3,7 +3,7 @@
 //   block:  | user's bytes: block_bytes - CANARY_BYTES | canary |
 //   live bit (arena.h): 1 from take to give, wherever else the block is meanwhile
 //
-//   not handed out  =>  every byte of the block is 0 (MITIGATE_ZERO)
+//   not handed out  =>  every byte of the block is 0 (FREE_IS_ZERO)
 //   handed out      =>  the canary is secret ^ address, its first byte 0 (MITIGATE_CANARY)
 //
 // The live bit is cleared first: exactly one of several frees of a block goes on, and has the block
@@ -13,7 +13,10 @@
 #include <seam/os.h>
 #include <seam/sanitizer.h>
 
+#include "empty.h"
 #include "options.h"
+#include "random.h"
+#include "sampled.h"
 
 static struct ON_SEALED_PAGE {
     uint64_t value;
@@ -21,6 +24,8 @@ static struct ON_SEALED_PAGE {
 
 void hak_harden_start(void)
 {
+    if (USES_RANDOM)
+        hak_random_start();
     if (MITIGATE_CANARY && !hak_os_entropy(&secret.value, sizeof secret.value))
         hak_fault(FAULT_NO_ENTROPY, &secret, TAG_NONE);
 }
@@ -35,6 +40,9 @@ void hak_harden_seal(void)
     if (!MITIGATE_SEAL || os_page_size() > SEAL_BYTES)
         return;
     seal(&hak_options, sizeof hak_options);
+    seal(&hak_class_table, sizeof hak_class_table);
+    seal(&hak_empty, sizeof hak_empty);
+    seal(&hak_sampled, sizeof hak_sampled);
     seal(&hak_arena, sizeof hak_arena);
     seal(&hak_live, sizeof hak_live);
     seal(&secret, sizeof secret);
@@ -49,6 +57,18 @@ static uint64_t *canary_of(void *p, unsigned class_index)
 static uint64_t canary_for(const uint64_t *place)
 {
     return (secret.value ^ (uintptr_t)place * 0x9e3779b97f4a7c15) & ~(uint64_t)0xff;
+}
+
+void hak_canary_write(uint64_t *place)
+{
+    *place = canary_for(place);
+}
+
+void hak_canary_check(const uint64_t *place, const void *p, unsigned tag)
+{
+    if (unlikely(*place != canary_for(place)))
+        hak_fault_bytes(FAULT_OVERFLOW, p, tag, (size_t)((const char *)place - (const char *)p),
+                        canary_for(place), *place);
 }
 
 // What is wrong with p, which is not handed out? Reads records only, which stay readable.
@@ -96,6 +116,11 @@ static inline void check_zero(const void *p, unsigned class_index)
         fault_written(p, class_index);
 }
 
+void hak_harden_check_zero(const void *p, unsigned class_index)
+{
+    check_zero(p, class_index);
+}
+
 void hak_harden_take(void *p, unsigned class_index, bool fresh)
 {
     sanitize_open(p, hak_class_bytes(class_index));
@@ -103,10 +128,8 @@ void hak_harden_take(void *p, unsigned class_index, bool fresh)
         hak_fault(FAULT_CORRUPT_RECORD, p, class_index);
     if (MITIGATE_ZERO && !fresh)
         check_zero(p, class_index);
-    if (MITIGATE_CANARY) {
-        uint64_t *canary = canary_of(p, class_index);
-        *canary = canary_for(canary);
-    }
+    if (MITIGATE_CANARY)
+        hak_canary_write(canary_of(p, class_index));
 }
 
 void hak_harden_give(void *p, unsigned class_index)
@@ -117,13 +140,9 @@ void hak_harden_give(void *p, unsigned class_index)
     if (MITIGATE_STATE && unlikely((uintptr_t)p % MALLOC_ALIGN != 0 || !hak_live_clear(p)))
         fault_not_live(p, class_index);
     sanitize_open(p, bytes);
-    if (MITIGATE_CANARY) {
-        uint64_t *canary = canary_of(p, class_index);
-        if (unlikely(*canary != canary_for(canary)))
-            hak_fault_bytes(FAULT_OVERFLOW, p, class_index, bytes - sizeof *canary,
-                            canary_for(canary), *canary);
-    }
-    if (MITIGATE_ZERO)
+    if (MITIGATE_CANARY)
+        hak_canary_check(canary_of(p, class_index), p, class_index);
+    if (FREE_IS_ZERO)
         __builtin_memset(p, 0, bytes);
 }
 

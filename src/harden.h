@@ -17,6 +17,14 @@ void hak_harden_take(void *p, unsigned class_index, bool fresh);
 // zeroed.
 void hak_harden_give(void *p, unsigned class_index);
 
+// A block that is not handed out must read as zero, else the fault is told.
+void hak_harden_check_zero(const void *p, unsigned class_index);
+
+// The canary at `place`, behind the bytes of a block that the user may use: written, and checked
+// when block p comes back.
+void hak_canary_write(uint64_t *place);
+void hak_canary_check(const uint64_t *place, const void *p, unsigned tag);
+
 // `p`, whose tag is a class, must be a block that is handed out, else the fault is `otherwise`.
 void hak_harden_check(const void *p, unsigned class_index, enum fault otherwise);
 

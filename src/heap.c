@@ -19,11 +19,11 @@
 //
 // Mistakes of the user come out here: a bit that is set already is a double free, an offset that is
 // no multiple of the block size an invalid one.
-
 #include "heap.h"
 
 #include "fault.h"
 #include "meta.h"
+#include "sampled.h"
 
 static void *no_slots[2]; // slot 0: the sentinel; slot 1: limit, never written
 
@@ -39,7 +39,8 @@ void hak_heap_start(struct heap *h)
     for (unsigned i = 0; i < TAG_COUNT; i++)
         h->magazines[i] = (struct magazine)NO_MAGAZINE;
     for (size_t i = 0; i <= TABLE_SIZE_MAX / 16; i++)
-        h->class_offset[i] = (uint16_t)(hak_class_of(i * 16) * sizeof(struct magazine));
+        h->class_offset[i] = hak_heap_offset(i);
+    h->until_sample = hak_sampled_interval();
 }
 
 // ---- magazines ----
@@ -211,7 +212,8 @@ static struct slab *find_slab(struct heap *h, unsigned class_index, enum pool_ef
         return h->first[class_index];
     const struct size_class *c = &hak_classes[class_index];
     struct run r;
-    enum pool_stage stage = hak_pool_acquire(c->units, c->units_min, 1, effort, &r);
+    enum pool_stage stage;
+    stage = hak_pool_acquire_kind(class_index, c->units, c->units_min, 1, effort, &r);
     if (stage == POOL_NONE)
         return NULL;
     struct slab *s = hak_slab_at(r.unit);
@@ -433,7 +435,7 @@ void hak_heap_flush_all(struct heap *h)
     hak_heap_drain(h);
     hak_heap_release_kept(h);
     hak_recent_release(&h->recent);
-    if (MITIGATE_QUARANTINE)
+    if (HEAP_HAS_HELD)
         hak_held_release(&hak_heap_extra(h)->held, h->now_ms);
 }
 
@@ -456,8 +458,8 @@ unsigned hak_heap_adopt(struct heap *to, struct heap *from, unsigned class_index
                         unsigned slabs_max)
 {
     unsigned adopted = 0;
-    struct slab *next;
-    for (struct slab *s = from->first[class_index]; s != NULL && adopted < slabs_max; s = next) {
+    for (struct slab *s = from->first[class_index], *next; s != NULL && adopted < slabs_max;
+         s = next) {
         next = s->next;
         if (!hak_remote_try_hold(s))
             continue;
@@ -491,7 +493,7 @@ bool hak_heap_ok(const struct heap *h)
             return false;
     }
     for (size_t i = 0; i <= TABLE_SIZE_MAX / 16; i++)
-        if (h->class_offset[i] != hak_class_of(i * 16) * sizeof(struct magazine))
+        if (h->class_offset[i] != hak_heap_offset(i))
             return false;
     return true;
 }

@@ -7,6 +7,7 @@
 #define HAK_HEAP_H
 
 #include "held.h"
+#include "options.h"
 #include "pool.h"
 #include "quarantine.h"
 #include "recent.h"
@@ -56,6 +57,7 @@ struct heap {
     uint64_t now_ms;                         // the clock when it entered its slow path
     uint64_t trimmed_ms;                     // when hak_heap_trim looked last
     uint64_t refilled_then[CLASS_COUNT + 1]; // counters.refilled at that time
+    uint32_t until_sample;                   // allocations until one is sampled (sampled.h)
 
     // Any thread.
     struct inbox inbox;
@@ -71,8 +73,10 @@ struct heap_extra {
     struct random_source random;
     struct quarantine quarantine;
     struct held held;
+    uint32_t swept; // the class at which the next sweep begins, less CLASS_FIRST
 };
-#define HEAP_HAS_EXTRA (MITIGATE_QUARANTINE || MITIGATE_RANDOM)
+#define HEAP_HAS_HELD (MITIGATE_QUARANTINE || MITIGATE_GUARDS)
+#define HEAP_HAS_EXTRA (HEAP_HAS_HELD || MITIGATE_RANDOM || MITIGATE_SWEEP)
 #define HEAP_BYTES (sizeof(struct heap) + (HEAP_HAS_EXTRA ? sizeof(struct heap_extra) : 0))
 
 static inline struct heap_extra *hak_heap_extra(struct heap *h)
@@ -88,6 +92,14 @@ extern struct heap hak_late_heap __attribute__((visibility("hidden")));
 static inline bool hak_heap_is_real(const struct heap *h)
 {
     return h != &hak_no_heap && h != &hak_late_heap;
+}
+
+// What the table says of entry i: the magazine of its class. While allocations are sampled that of
+// no class, which is always empty, so that each of them comes to the slow path, which counts.
+static inline uint16_t hak_heap_offset(size_t i)
+{
+    unsigned class_index = hak_options.sample != 0 ? TAG_NONE : hak_class_of(i * 16);
+    return (uint16_t)(class_index * sizeof(struct magazine));
 }
 
 // Prepares a zeroed heap.

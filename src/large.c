@@ -3,9 +3,10 @@
 //   large:  |u|u|u|u|u|            anywhere in one SuperSlab
 //   huge:   |SuperSlab|SuperSlab|u|u|      the last SuperSlab's other units stay with the pool
 //
-//   bytes <= units * UNIT_SIZE;  bytes > (units - 1) * UNIT_SIZE unless aligned beyond the classes
+//   bytes <= units * UNIT_SIZE;  bytes > (units - 1) * UNIT_SIZE unless aligned beyond classes
 //   live == 1 from hand-out to free: the exchange to 0 decides which of two racing frees is told
-//   hardened: one page at least is left behind `bytes`, and inaccessible: a guard, `touched` bytes
+//   hardened: |guard|u|u|u|..canary|guard|     a canary behind `bytes`; one page at least behind
+//             it, and units before the block, are guards: inaccessible, of random length
 //
 // Only the record of the first unit is written, and the tags of all: a huge block does not touch
 // the records of its inner units. The block's holder owns the record's fields.
@@ -15,24 +16,18 @@
 #include <seam/os.h>
 #include <seam/sanitizer.h>
 
+#include "guard.h"
+#include "harden.h"
 #include "heaps.h"
 #include "pool.h"
+#include "types.h"
 
 static struct {
     struct atomic_u64 large, huge, bytes; // freed without a heap
 } guests;
 
-static struct {
-    struct atomic_u32 count; // guards there are
-    struct atomic_u64 refused;
-} guards;
-
 void hak_large_start(void)
 {
-    if (MITIGATE_GUARDS) {
-        init_cell(&guards.count, 0);
-        init_cell(&guards.refused, 0);
-    }
     init_cell(&guests.large, 0);
     init_cell(&guests.huge, 0);
     init_cell(&guests.bytes, 0);
@@ -40,34 +35,55 @@ void hak_large_start(void)
 
 size_t hak_large_usable(size_t n)
 {
-    return round_up(max_size(n, 1), os_page_size());
+    return round_up(max_size(n + CANARY_BYTES, 1), os_page_size()) - CANARY_BYTES;
 }
 
 static uint32_t units_for(size_t n)
 {
+    if (MITIGATE_CANARY || MITIGATE_GUARDS)
+        n = hak_large_usable(n) + CANARY_BYTES;
     if (MITIGATE_GUARDS) // room for one page at least
-        n = hak_large_usable(max_size(n, 1)) + os_page_size();
+        n += os_page_size();
     return (uint32_t)(round_up(max_size(n, 1), UNIT_SIZE) >> UNIT_SHIFT);
 }
 
-// ---- guards: what is left of the last unit, behind the bytes that may be used ----
+// ---- canary: behind the bytes that may be used; they end it a multiple of the page size ----
 
-static void add_guard(struct slab *s)
+static uint64_t *canary_of(const struct slab *s)
 {
-    size_t usable = own_load(&s->bytes);
-    size_t bytes = own_load(&s->units) * UNIT_SIZE - usable;
-    own_store(&s->touched, 0);
-    if (load_relaxed(GUARD_COUNT, &guards.count) >= GUARDS_MAX || bytes == 0 ||
-        !os_protect_none(hak_slab_base(s) + usable, bytes)) {
-        fetch_add_relaxed(GUARD_REFUSED, &guards.refused, 1);
-        return;
-    }
-    own_store(&s->touched, bytes);
-    fetch_add_relaxed(GUARD_ADD, &guards.count, 1);
+    return (uint64_t *)(hak_slab_base(s) + own_load(&s->bytes));
 }
 
-// Makes the units accessible again. False if the system refuses: then they cannot be reused.
-static bool remove_guard(struct slab *s)
+static void check_canary(const struct slab *s)
+{
+    sanitize_open(canary_of(s), sizeof(uint64_t));
+    hak_canary_check(canary_of(s), hak_slab_base(s), own_load(&s->class_index));
+}
+
+// ---- guards: the units before the block, and what is left of its last ones behind its bytes ----
+
+static void add_last_guard(struct slab *s)
+{
+    size_t end = own_load(&s->bytes) + CANARY_BYTES;
+    size_t bytes = own_load(&s->units) * UNIT_SIZE - end;
+    bool done = hak_guard_set(hak_slab_base(s) + end, bytes);
+    own_store(&s->touched, done ? bytes : 0);
+    s->place += done;
+    hak_inaccessible_add(done ? (int64_t)bytes : 0);
+}
+
+static void add_guards(struct slab *s, uint32_t lead)
+{
+    uint32_t first = hak_slab_unit(s) - lead;
+    own_store(&s->handed, lead);
+    hak_set_tags(first, lead, own_load(&s->class_index));
+    s->place = lead != 0 && hak_guard_set(hak_unit_base(first), lead * UNIT_SIZE);
+    hak_inaccessible_add(s->place != 0 ? (int64_t)(lead * UNIT_SIZE) : 0);
+    add_last_guard(s);
+}
+
+// Makes the last guard accessible. False if the system refuses: then it is as it was.
+static bool remove_last_guard(struct slab *s)
 {
     size_t bytes = own_load(&s->touched);
     if (bytes == 0)
@@ -76,32 +92,61 @@ static bool remove_guard(struct slab *s)
     if (!os_commit(end - bytes, bytes))
         return false;
     own_store(&s->touched, 0);
-    fetch_add_relaxed(GUARD_REMOVE, &guards.count, (uint32_t)-1);
+    s->place--;
+    hak_inaccessible_add(-(int64_t)bytes);
+    hak_guard_dropped(1);
     return true;
 }
 
-uint64_t hak_large_guards_refused(void)
+// The guards of a freed block become part of what is released or held.
+static void drop_guards(struct slab *s)
 {
-    return load_relaxed(GUARD_REFUSED_READ, &guards.refused);
+    size_t last = own_load(&s->touched);
+    bool has_first = s->place > (last != 0);
+    hak_inaccessible_add(-(int64_t)(last + (has_first ? hak_slab_lead(s) * UNIT_SIZE : 0)));
+    hak_guard_dropped(s->place);
+    s->place = 0;
+    own_store(&s->touched, 0);
 }
 
-static void *hand_out(struct heap *h, struct slab *s, size_t n)
+struct margin {
+    uint32_t before, behind; // units
+};
+
+// Random lengths of the guards around a block at a multiple of `align_units`.
+static struct margin random_margin(struct heap *h, size_t align_units)
+{
+    struct random_source *random = &hak_heap_extra(h)->random;
+    uint32_t steps = GUARD_FIRST_BITS == 0 ? 1 : 1 + hak_random_bits(random, 1);
+    return (struct margin){
+        .before = align_units > SUPERSLAB_UNITS ? 0 : (uint32_t)(align_units * steps),
+        .behind = hak_random_bits(random, GUARD_RANDOM_BITS),
+    };
+}
+
+// `lead`: units that belong to the block and lie before it.
+static void *hand_out(struct heap *h, struct slab *s, uint32_t lead, size_t n)
 {
     if (MITIGATE_GUARDS)
-        add_guard(s);
+        add_guards(s, lead);
+    if (MITIGATE_CANARY) {
+        sanitize_open(canary_of(s), sizeof(uint64_t));
+        hak_canary_write(canary_of(s));
+    }
     store_relaxed(LARGE_LIVE, &s->live, 1); // the user passes the pointer on with its own order
     bool large = own_load(&s->state) == SLAB_LARGE;
     hak_count(large ? &h->counters.large : &h->counters.huge, 1);
-    hak_count(&h->counters.large_bytes, own_load(&s->bytes));
+    hak_count(&h->counters.large_bytes, own_load(&s->bytes) + CANARY_BYTES);
     sanitize_take(hak_slab_base(s), n, own_load(&s->units) * UNIT_SIZE);
     return hak_slab_base(s);
 }
 
-static void *hand_out_run(struct heap *h, const struct run *r, enum slab_state state, size_t n)
+static void *hand_out_run(struct heap *h, const struct run *r, uint32_t lead, enum slab_state state,
+                          size_t n)
 {
-    struct slab *s = hak_slab_at(r->unit);
-    hak_slab_begin_block(s, state, r->units, hak_large_usable(n));
-    return hand_out(h, s, n);
+    struct slab *s = hak_slab_at(r->unit + lead);
+    hak_slab_begin_block(s, state, r->units - lead, hak_large_usable(n));
+    return hand_out(h, s, lead, n);
 }
 
 // A block that the heap freed a moment ago and kept, if one fits.
@@ -119,13 +164,13 @@ static void *hand_out_recent(struct heap *h, size_t n, size_t align, bool zero)
         sanitize_open(hak_slab_base(s), n);
         __builtin_memset(hak_slab_base(s), 0, n);
     }
-    return hand_out(h, s, n);
+    return hand_out(h, s, 0, n);
 }
 
 static void count_freed(struct heap *h, const struct slab *s)
 {
     bool large = own_load(&s->state) == SLAB_LARGE;
-    uint64_t bytes = own_load(&s->bytes);
+    uint64_t bytes = own_load(&s->bytes) + CANARY_BYTES;
     if (likely(h != NULL)) {
         hak_count(large ? &h->counters.large : &h->counters.huge, (uint64_t)-1);
         hak_count(&h->counters.large_bytes, -bytes);
@@ -136,33 +181,63 @@ static void count_freed(struct heap *h, const struct slab *s)
     fetch_add_relaxed(GUEST_BYTES, &guests.bytes, bytes);
 }
 
+static void zero_warm(const struct run *r, uint32_t lead)
+{
+    const struct run block = { r->unit + lead, r->units - lead, r->warm >> lead };
+    hak_pool_zero_warm(&block);
+}
+
 void *hak_large_alloc(struct heap *h, size_t n, size_t align, bool zero)
 {
     uint32_t units = units_for(n);
     unsigned align_units = (unsigned)max_size(align >> UNIT_SHIFT, 1);
+    struct margin margin = { 0, 0 };
     struct run r;
+    enum pool_stage stage = POOL_NONE;
     void *p = hand_out_recent(h, n, align, zero);
     if (p != NULL)
         return p;
-    if (align_units > SUPERSLAB_UNITS ||
-        hak_pool_acquire(units, units, align_units, POOL_EXHAUSTIVE, &r) == POOL_NONE)
+    if (align_units > SUPERSLAB_UNITS)
+        return NULL;
+    if (MITIGATE_GUARDS) {
+        margin = random_margin(h, align_units);
+        uint32_t all = margin.before + units + margin.behind;
+        if (all < SUPERSLAB_UNITS)
+            stage = hak_pool_acquire_kind(KIND_LARGE, all, all, align_units, POOL_ANY, &r);
+        if (stage == POOL_NONE)
+            margin = (struct margin){ 0, 0 };
+    }
+    if (stage == POOL_NONE)
+        stage = hak_pool_acquire_kind(KIND_LARGE, units, units, align_units, POOL_EXHAUSTIVE, &r);
+    if (stage == POOL_NONE)
         return NULL;
     if (zero)
-        hak_pool_zero_warm(&r);
-    return hand_out_run(h, &r, SLAB_LARGE, n);
+        zero_warm(&r, margin.before);
+    return hand_out_run(h, &r, margin.before, SLAB_LARGE, n);
 }
 
 void *hak_huge_alloc(struct heap *h, size_t n, size_t align, bool zero)
 {
+    struct margin margin = { 0, 0 };
     struct run r;
     if (n > hak_arena.bytes)
         return NULL;
+    enum pool_stage stage = POOL_NONE;
     void *p = hand_out_recent(h, n, align, zero);
     if (p != NULL)
         return p;
-    if (hak_pool_acquire_huge(units_for(n), align, zero, &r) == POOL_NONE)
+    if (MITIGATE_GUARDS) {
+        margin = random_margin(h, max_size(align >> UNIT_SHIFT, 1));
+        stage = hak_pool_acquire_huge(margin.before + units_for(n) + margin.behind, align, zero,
+                                      &r);
+        if (stage == POOL_NONE)
+            margin = (struct margin){ 0, 0 };
+    }
+    if (stage == POOL_NONE)
+        stage = hak_pool_acquire_huge(units_for(n), align, zero, &r);
+    if (stage == POOL_NONE)
         return NULL;
-    return hand_out_run(h, &r, SLAB_HUGE, n);
+    return hand_out_run(h, &r, margin.before, SLAB_HUGE, n);
 }
 
 struct slab *hak_large_record(const void *p)
@@ -177,23 +252,12 @@ struct slab *hak_large_record(const void *p)
 static void release_units(uint32_t unit, uint32_t units, uint64_t now_ms)
 {
     bool empty = true;
-    if (MITIGATE_ZERO) {
+    if (FREE_IS_ZERO) {
         empty = !os_decommit(hak_unit_base(unit), units * UNIT_SIZE);
         if (empty)
             __builtin_memset(hak_unit_base(unit), 0, units * UNIT_SIZE);
     }
     hak_pool_release_huge(unit, units, empty, now_ms);
-}
-
-// Holds the freed block back, its guard with it.
-static bool hold(struct heap *h, struct slab *s)
-{
-    bool has_guard = MITIGATE_GUARDS && own_load(&s->touched) != 0;
-    if (h == NULL || !hak_held_add(&hak_heap_extra(h)->held, s, h->now_ms))
-        return false;
-    if (has_guard)
-        fetch_add_relaxed(GUARD_HELD, &guards.count, (uint32_t)-1);
-    return true;
 }
 
 bool hak_large_is_live(const struct slab *s)
@@ -207,14 +271,23 @@ bool hak_large_free(struct heap *h, struct slab *s)
     // publishes them with the units.
     if (exchange_relaxed(LARGE_FREE, &s->live, 0) != 1)
         return false;
-    uint32_t unit = hak_slab_unit(s);
-    uint32_t units = own_load(&s->units);
+    if (MITIGATE_CANARY)
+        check_canary(s);
     count_freed(h, s);
-    if (MITIGATE_QUARANTINE && hold(h, s))
+    uint32_t units = hak_slab_lead(s) + own_load(&s->units);
+    uint32_t unit = hak_slab_unit(s) - hak_slab_lead(s);
+    bool guarded = MITIGATE_GUARDS && s->place != 0;
+    if (MITIGATE_GUARDS)
+        drop_guards(s);
+    if (MITIGATE_QUARANTINE && h != NULL && hak_held_add(&hak_heap_extra(h)->held, s, h->now_ms))
         return true;
-    if (MITIGATE_GUARDS && !remove_guard(s))
-        return true; // the units stay with this record, unused: a free of them is a second one
-    sanitize_give(hak_slab_base(s), units * UNIT_SIZE);
+    if (guarded && !os_commit(hak_unit_base(unit), units * UNIT_SIZE)) {
+        // Without a heap the units stay with this record, unused: a free of them is a second one.
+        if (h != NULL)
+            hak_held_keep(&hak_heap_extra(h)->held, s, h->now_ms);
+        return true;
+    }
+    sanitize_give(hak_slab_base(s), own_load(&s->units) * UNIT_SIZE);
     if (KEEPS_RECENT && h != NULL && hak_recent_keep(&h->recent, s, h->now_ms))
         return true;
     hak_slab_end(s);
@@ -238,8 +311,8 @@ static bool extend(struct slab *s, uint32_t units)
     uint32_t unit = hak_slab_unit(s);
     uint32_t have = own_load(&s->units);
     bool large = own_load(&s->state) == SLAB_LARGE;
-    if (large && unit % SUPERSLAB_UNITS + units > SUPERSLAB_UNITS)
-        return false;
+    if (large && unit % SUPERSLAB_UNITS + units > SUPERSLAB_UNITS - MITIGATE_GUARDS)
+        return false; // the last unit is for huge blocks
     if (unit + (size_t)units > (size_t)hak_arena.superslabs * SUPERSLAB_UNITS ||
         !hak_pool_extend(unit + have, units - have))
         return false;
@@ -253,24 +326,32 @@ bool hak_large_resize(struct heap *h, struct slab *s, size_t n)
     if (n > hak_arena.bytes)
         return false;
     bool large = own_load(&s->state) == SLAB_LARGE;
+    if (HAK_MITIGATIONS != 0 && hak_large_usable(n) == own_load(&s->bytes))
+        return true;
     // A block keeps its tier, so that sizes and tags agree.
     if (large ? n > LARGE_SIZE_MAX : n <= LARGE_SIZE_MAX)
         return false;
     uint32_t units = units_for(n);
     uint32_t have = own_load(&s->units);
-    if (MITIGATE_GUARDS && !remove_guard(s))
+    if (MITIGATE_CANARY)
+        check_canary(s);
+    if (MITIGATE_GUARDS && !remove_last_guard(s))
         return false;
     if (units > have && !extend(s, units)) {
         if (MITIGATE_GUARDS)
-            add_guard(s);
+            add_last_guard(s);
         return false;
     }
+    if (MITIGATE_CANARY)
+        *canary_of(s) = 0;
     if (units < have)
         give_tail(h, s, units);
     hak_count(&h->counters.large_bytes, hak_large_usable(n) - own_load(&s->bytes));
     own_store(&s->bytes, hak_large_usable(n));
     if (MITIGATE_GUARDS)
-        add_guard(s);
+        add_last_guard(s);
+    if (MITIGATE_CANARY)
+        hak_canary_write(canary_of(s));
     sanitize_take_more(hak_slab_base(s), n, units * UNIT_SIZE);
     return true;
 }
@@ -285,9 +366,15 @@ void *hak_huge_move(struct heap *h, struct slab *s, size_t n)
         return NULL;
     struct slab *target = hak_slab_at(hak_unit_of(to));
     sanitize_open(hak_slab_base(s), old_bytes);
-    if (!os_move(to, hak_slab_base(s), old_bytes)) {
+    if (MITIGATE_CANARY)
+        check_canary(s);
+    if (!os_move(to, hak_slab_base(s), old_bytes + CANARY_BYTES)) {
         hak_large_free(h, target);
         return NULL;
+    }
+    if (MITIGATE_CANARY) {
+        *(uint64_t *)((char *)to + old_bytes) = 0;
+        hak_canary_write(canary_of(s));
     }
     sanitize_take_more(to, n, own_load(&target->units) * UNIT_SIZE);
     return to;
@@ -321,7 +408,8 @@ bool hak_large_ok(const struct slab *s)
     unsigned tag = large ? TAG_LARGE : TAG_HUGE;
     if (units == 0 || own_load(&s->bytes) > units * UNIT_SIZE ||
         (large && unit % SUPERSLAB_UNITS + units > SUPERSLAB_UNITS) ||
-        (!large && unit % SUPERSLAB_UNITS != 0) || load_relaxed(LARGE_OK, &s->live) != 1)
+        (!large && (unit - hak_slab_lead(s)) % SUPERSLAB_UNITS != 0) ||
+        load_relaxed(LARGE_OK, &s->live) != 1)
         return false;
     for (uint32_t i = 0; i < units; i++)
         if (hak_tag_of(hak_unit_base(unit + i)) != tag)

@@ -42,10 +42,6 @@ struct large_counts hak_large_live(void);
 // Whether the block of the record is handed out; false: it was freed, and is kept or held back.
 bool hak_large_is_live(const struct slab *s);
 
-// Large blocks that should have had a guard behind them and got none: there were GUARDS_MAX, or the
-// system refused. Hardened flavour only.
-uint64_t hak_large_guards_refused(void);
-
 bool hak_large_ok(const struct slab *s);
 
 void hak_large_start(void);

@@ -16,6 +16,7 @@
 #include <seam/sanitizer.h>
 
 #include "check.h"
+#include "harden.h"
 #include "meta.h"
 
 #define CELLS_START 64u
@@ -56,7 +57,13 @@ static struct cell *probe(struct cell *cells, size_t capacity, const void *base)
     return &cells[i];
 }
 
-// Caller holds the lock, as for all below.
+// The last bytes of a mapping.
+static uint64_t *canary_of(void *base, size_t bytes)
+{
+    return (uint64_t *)((char *)base + bytes) - 1;
+}
+
+// Caller holds the lock, as for the four below.
 static struct cell *find(const void *base)
 {
     if (registry.capacity == 0)
@@ -110,7 +117,7 @@ static void take_out(struct cell *c)
 void *hak_mapped_alloc(size_t n, size_t align)
 {
     size_t page = os_page_size();
-    size_t bytes = round_up(max_size(n, 1), page);
+    size_t bytes = round_up(max_size(n, 1) + CANARY_BYTES, page);
     void *p = os_reserve(bytes, max_size(align, page));
     if (p == NULL)
         return NULL;
@@ -125,6 +132,8 @@ void *hak_mapped_alloc(size_t n, size_t align)
         return NULL;
     }
     fetch_add_relaxed(MAPPED_COUNT, &registry.live, 1);
+    if (MITIGATE_CANARY)
+        hak_canary_write(canary_of(p, bytes));
     sanitize_take(p, n, bytes);
     return p;
 }
@@ -135,7 +144,7 @@ size_t hak_mapped_usable(const void *p)
         return 0;
     lock_acquire(&registry.lock);
     struct cell *c = find(p);
-    size_t bytes = c == NULL ? 0 : c->bytes;
+    size_t bytes = c == NULL ? 0 : c->bytes - CANARY_BYTES;
     lock_release(&registry.lock);
     return bytes;
 }
@@ -153,6 +162,8 @@ bool hak_mapped_free(void *p)
     if (bytes == 0)
         return false;
     fetch_add_relaxed(MAPPED_UNCOUNT, &registry.live, (uint64_t)-1);
+    if (MITIGATE_CANARY)
+        hak_canary_check(canary_of(p, bytes), p, TAG_HUGE);
     sanitize_gone(p, bytes);
     if (!os_release(p, bytes))
         os_decommit(p, bytes); // the address space is lost, the memory is not
@@ -161,10 +172,12 @@ bool hak_mapped_free(void *p)
 
 void *hak_mapped_resize(void *p, size_t n)
 {
-    size_t bytes = round_up(n, os_page_size());
+    size_t bytes = round_up(n + CANARY_BYTES, os_page_size());
     lock_acquire(&registry.lock);
     struct cell *c = find(p);
     size_t old_bytes = c != NULL ? c->bytes : 0;
+    if (MITIGATE_CANARY && c != NULL)
+        hak_canary_check(canary_of(p, old_bytes), p, TAG_HUGE);
     // Room first: after the move nothing may fail.
     void *to = c != NULL && make_room() ? os_extend(p, old_bytes, bytes) : NULL;
     if (to != NULL) {
@@ -176,6 +189,11 @@ void *hak_mapped_resize(void *p, size_t n)
         (void)ok;
     }
     lock_release(&registry.lock);
+    if (MITIGATE_CANARY && to != NULL) {
+        if (bytes > old_bytes)
+            *canary_of(to, old_bytes) = 0;
+        hak_canary_write(canary_of(to, bytes));
+    }
     if (to == p)
         sanitize_take_more(to, n, bytes);
     if (to != NULL && to != p) {

@@ -19,6 +19,7 @@
     X(cache_kib, 1, 65536, 128, "bound of one magazine, KiB of blocks")       \
     X(huge_pages, 0, 1, 0, "1: advise 2 MiB pages")                           \
     X(stats, 0, 2, 0, "at exit: 1 statistics as text, 2 as JSON")             \
+    X(sample, 0, 1000000000, 0, "guard one of so many allocations; 0: none")  \
     X(foreign, 0, 1, 0, "at exit: 1 call sites of foreign frees")
 
 struct option {

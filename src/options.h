@@ -20,6 +20,7 @@ struct ON_SEALED_PAGE options {
     uint64_t cache_kib;      // bound of one magazine, KiB of blocks
     uint64_t huge_pages;     // 1: advise 2 MiB pages for SuperSlabs
     uint64_t stats;          // at exit: 0 nothing, 1 text, 2 JSON on standard error
+    uint64_t sample;         // one of so many allocations is guarded; 0: none
     uint64_t foreign;        // at exit: 1 report call sites that freed foreign pointers
 };
 

@@ -19,6 +19,10 @@
 #include <seam/os.h>
 #include <seam/sanitizer.h>
 
+#include "guard.h"
+#include "random.h"
+#include "types.h"
+
 static struct {
     ON_OWN_LINE struct atomic_u64 next_purge_ms; // written by the winner of hak_pool_tick
     ON_OWN_LINE struct atomic_u32 rotor;         // where the second scan begins
@@ -33,13 +37,23 @@ void hak_pool_start(void)
     init_cell(&pool.purged_units, 0);
 }
 
+// What is asked for: a run of `units` from a multiple of `align` on, of a kind.
+struct wanted {
+    unsigned kind, units, align;
+};
+
+static bool claim(const struct wanted *w, uint32_t superslab, bool empty_only, struct run *out)
+{
+    return hak_superslab_claim_kind(superslab, w->units, w->align, empty_only, w->kind, out);
+}
+
 // Looks at up to `probes` SuperSlabs with free (EMPTY) units from `from` on.
-static bool scan(unsigned units, unsigned align, bool empty_only, uint32_t from, uint32_t probes,
+static bool scan(const struct wanted *w, bool empty_only, uint32_t from, uint32_t probes,
                  struct run *out)
 {
     uint32_t i = from;
     while (probes-- != 0 && (i = hak_superslab_next(i, empty_only)) != UINT32_MAX) {
-        if (hak_superslab_claim(i, units, align, empty_only, out))
+        if (claim(w, i, empty_only, out))
             return true;
         uint64_t word = hak_superslab_word(i);
         if (empty_only ? hak_mask_empty(word) == 0 : word == 0)
@@ -49,39 +63,111 @@ static bool scan(unsigned units, unsigned align, bool empty_only, uint32_t from,
     return false;
 }
 
-static bool scan_twice(unsigned units, unsigned align, bool empty_only, struct run *out)
+// Where a search begins: at the lowest SuperSlab, so that the heap stays compact, or at random.
+static uint32_t first_place(uint32_t begun)
 {
-    if (scan(units, align, empty_only, 0, POOL_PROBES_MAX, out))
-        return true;
+    return MITIGATE_RANDOM && begun > 1 ? hak_random_shared() % begun : 0;
+}
+
+static bool scan_twice(const struct wanted *w, bool empty_only, struct run *out)
+{
     uint32_t begun = hak_superslabs_begun();
+    uint32_t first = first_place(begun);
+    if (MITIGATE_TYPES && w->kind != KIND_FRESH && w->kind <= CLASS_LAST && begun != 0 &&
+        claim(w, hak_types_hint(w->kind) % begun, empty_only, out))
+        return true;
+    if (scan(w, empty_only, first, POOL_PROBES_MAX, out) ||
+        (first != 0 && scan(w, empty_only, 0, POOL_PROBES_MAX, out)))
+        return true;
     if (begun <= POOL_PROBES_MAX)
         return false;
     uint32_t from = fetch_add_relaxed(POOL_ROTOR, &pool.rotor, POOL_PROBES_MAX) % begun;
-    return scan(units, align, empty_only, from, POOL_PROBES_MAX, out);
+    return scan(w, empty_only, from, POOL_PROBES_MAX, out);
 }
 
-static bool begin_superslab(unsigned units, struct run *out)
+// Begins some SuperSlabs and takes the run out of a random one of them.
+static bool begin_some(const struct wanted *w, struct run *out)
 {
-    out->units = units;
+    uint32_t begun[SUPERSLABS_AHEAD];
+    uint32_t count = 0, unit;
+    while (count < SUPERSLABS_AHEAD && hak_superslab_begin(1, 1, UINT32_MAX, &unit)) {
+        hak_superslab_give(unit, 1, false);
+        begun[count++] = unit / SUPERSLAB_UNITS;
+    }
+    for (uint32_t tries = 0; count != 0 && tries < 2 * SUPERSLABS_AHEAD; tries++)
+        if (claim(w, begun[hak_random_shared() % count], false, out))
+            return true; // or another thread was faster
+    return false;
+}
+
+static bool begin_superslab(const struct wanted *w, struct run *out)
+{
+    if (MITIGATE_RANDOM && w->units <= SUPERSLAB_UNITS / 2)
+        return begin_some(w, out);
+    out->units = w->units;
     out->warm = 0;
-    return hak_superslab_begin(1, units, UINT32_MAX, &out->unit);
+    return hak_superslab_begin(1, w->units, UINT32_MAX, &out->unit);
+}
+
+// Gives up guards between SuperSlabs, one by one, until the run fits.
+static bool claim_guarded(struct wanted w, unsigned units_min, struct run *out)
+{
+    unsigned units = w.units;
+    struct run guard;
+    for (uint32_t i = 0, begun = hak_superslabs_begun(); i < begun; i++) {
+        uint32_t last = i * SUPERSLAB_UNITS + GUARDED_UNIT;
+        if (!hak_guard_is_closed(i) || !hak_superslab_claim_at(last, 1, &guard))
+            continue;
+        bool opened = hak_guard_open_superslabs(last, 1);
+        hak_superslab_give(last, 1, false);
+        if (!opened)
+            continue;
+        hak_guard_note_refused();
+        for (w.units = units; w.units >= units_min; w.units--)
+            if (claim(&w, i, false, out))
+                return true;
+    }
+    return false;
+}
+
+static enum pool_stage acquire(struct wanted w, unsigned units_min, enum pool_effort effort,
+                               struct run *out)
+{
+    if (scan_twice(&w, true, out))
+        return POOL_FROM_EMPTY;
+    if (scan_twice(&w, false, out))
+        return POOL_FROM_UNUSED;
+    if (effort == POOL_BEGUN)
+        return POOL_NONE;
+    if (begin_superslab(&w, out))
+        return POOL_FROM_NEW;
+    unsigned units = w.units;
+    for (; effort == POOL_EXHAUSTIVE && w.units >= units_min; w.units--)
+        if (scan(&w, false, 0, UINT32_MAX, out))
+            return POOL_FROM_UNUSED;
+    w.units = units;
+    bool gave_way = MITIGATE_GUARDS && effort == POOL_EXHAUSTIVE &&
+                    claim_guarded(w, units_min, out);
+    return gave_way ? POOL_FROM_UNUSED : POOL_NONE;
 }
 
 enum pool_stage hak_pool_acquire(unsigned units, unsigned units_min, unsigned align,
                                  enum pool_effort effort, struct run *out)
 {
-    if (scan_twice(units, align, true, out))
-        return POOL_FROM_EMPTY;
-    if (scan_twice(units, align, false, out))
-        return POOL_FROM_UNUSED;
-    if (effort == POOL_BEGUN)
-        return POOL_NONE;
-    if (begin_superslab(units, out))
-        return POOL_FROM_NEW;
-    for (; effort == POOL_EXHAUSTIVE && units >= units_min; units--)
-        if (scan(units, align, false, 0, UINT32_MAX, out))
-            return POOL_FROM_UNUSED;
-    return POOL_NONE;
+    return acquire((struct wanted){ KIND_FRESH, units, align }, units_min, effort, out);
+}
+
+enum pool_stage hak_pool_acquire_kind(unsigned kind, unsigned units, unsigned units_min,
+                                      unsigned align, enum pool_effort effort, struct run *out)
+{
+    if (!MITIGATE_TYPES)
+        return hak_pool_acquire(units, units_min, align, effort, out);
+    enum pool_stage stage = acquire((struct wanted){ kind, units, align }, units_min, effort, out);
+    if (stage == POOL_NONE && effort == POOL_EXHAUSTIVE) // then of any kind
+        stage = hak_pool_acquire(units, units_min, align, effort, out);
+    if (stage != POOL_NONE)
+        hak_types_set(out->unit, out->units, kind);
+    return stage;
 }
 
 static void stamp(uint32_t unit, size_t units, uint64_t now_ms)
@@ -107,6 +193,19 @@ void hak_pool_zero_warm(const struct run *r)
 
 // ---- runs of many SuperSlabs ----
 
+// Gives units of one SuperSlab back. Its last one becomes a guard if it can.
+static void give(uint32_t unit, unsigned units, bool empty)
+{
+    uint32_t superslab = unit / SUPERSLAB_UNITS;
+    unsigned first = unit % SUPERSLAB_UNITS;
+    if (MITIGATE_GUARDS && first + units > GUARDED_UNIT && hak_guard_close_superslab(superslab)) {
+        hak_superslab_give(superslab * SUPERSLAB_UNITS + GUARDED_UNIT, 1, false);
+        if (--units == 0)
+            return;
+    }
+    hak_superslab_give(unit, units, empty);
+}
+
 // Units of the run that lie in the SuperSlab of its unit `offset`.
 static unsigned units_here(size_t units, size_t offset)
 {
@@ -118,19 +217,19 @@ static unsigned units_here(size_t units, size_t offset)
 static bool claim_span(uint32_t unit, size_t units, bool zero)
 {
     struct run piece;
-    for (size_t done = 0; done < units; done += piece.units) {
-        uint32_t here = unit + (uint32_t)done;
-        unsigned want = units_here(units, done);
-        if (!hak_superslab_claim_at(here, want, &piece)) {
-            // Without their masks pieces are taken as warm: correct, and purged later.
-            for (size_t back = 0; back < done; back += SUPERSLAB_UNITS)
-                hak_superslab_give(unit + (uint32_t)back, SUPERSLAB_UNITS, true);
-            return false;
-        }
-        if (zero)
+    size_t done = 0;
+    bool ok = true;
+    for (; ok && done < units; done += ok ? piece.units : 0) {
+        ok = hak_superslab_claim_at(unit + (uint32_t)done, units_here(units, done), &piece);
+        if (ok && zero)
             hak_pool_zero_warm(&piece);
     }
-    return true;
+    if (ok && MITIGATE_GUARDS)
+        ok = hak_guard_open_superslabs(unit, units);
+    // Without their masks pieces are taken as warm: correct, and purged later.
+    for (size_t back = 0; !ok && back < done; back += SUPERSLAB_UNITS)
+        give(unit + (uint32_t)back, units_here(done, back), true);
+    return ok;
 }
 
 static bool available(uint32_t superslab, unsigned units, bool empty_only)
@@ -142,7 +241,14 @@ static bool available(uint32_t superslab, unsigned units, bool empty_only)
     return (there & bits) == bits;
 }
 
-static bool scan_span(size_t units, size_t align, bool zero, bool empty_only, struct run *out)
+// Large blocks may use the units of the SuperSlab that a run of `units` from here on would cover.
+static bool kinds_fit(uint32_t superslab, unsigned units, bool any_kind)
+{
+    return !MITIGATE_TYPES || any_kind || hak_types_allow_large(superslab * SUPERSLAB_UNITS, units);
+}
+
+static bool scan_span(size_t units, size_t align, bool zero, bool empty_only, bool any_kind,
+                      struct run *out)
 {
     uint32_t begun = hak_superslabs_begun();
     uint32_t first = 0; // of the window that is being tried
@@ -152,7 +258,8 @@ static bool scan_span(size_t units, size_t align, bool zero, bool empty_only, st
         if (at >= begun)
             return false;
         bool aligned = ((uintptr_t)hak_unit_base(first * SUPERSLAB_UNITS) & (align - 1)) == 0;
-        if (!aligned || !available(at, units_here(units, offset), empty_only)) {
+        unsigned here = units_here(units, offset);
+        if (!aligned || !available(at, here, empty_only) || !kinds_fit(at, here, any_kind)) {
             first = at + 1;
             offset = 0;
             continue;
@@ -176,7 +283,8 @@ static bool begin_span(size_t units, size_t align, bool zero, struct run *out)
     uint32_t begun = hak_superslabs_begun();
     uint32_t first = begun;
     while (first > 0 && (size_t)(begun - first + 1) * SUPERSLAB_UNITS < units &&
-           available(first - 1, SUPERSLAB_UNITS, false))
+           available(first - 1, SUPERSLAB_UNITS, false) &&
+           kinds_fit(first - 1, SUPERSLAB_UNITS, false))
         first--;
     size_t step = max_size(align >> SUPERSLAB_SHIFT, 1);
     size_t base = (uintptr_t)hak_arena.base >> SUPERSLAB_SHIFT;
@@ -192,13 +300,26 @@ static bool begin_span(size_t units, size_t align, bool zero, struct run *out)
     size_t claimed = units - held + (size_t)gap * SUPERSLAB_UNITS;
     if (!hak_superslab_begin((uint32_t)count, (uint32_t)claimed, begun, &unit)) {
         for (size_t i = 0; i < held; i += SUPERSLAB_UNITS)
-            hak_superslab_give(first * SUPERSLAB_UNITS + (uint32_t)i, SUPERSLAB_UNITS, true);
+            give(first * SUPERSLAB_UNITS + (uint32_t)i, SUPERSLAB_UNITS, true);
         return false;
     }
     for (uint32_t i = 0; i < gap; i++)
-        hak_superslab_give(unit + i * SUPERSLAB_UNITS, SUPERSLAB_UNITS, false);
+        give(unit + i * SUPERSLAB_UNITS, SUPERSLAB_UNITS, false);
     out->unit = first * SUPERSLAB_UNITS;
     return true;
+}
+
+static enum pool_stage acquire_huge(size_t units, size_t align, bool zero, struct run *out)
+{
+    if (scan_span(units, align, zero, true, false, out))
+        return POOL_FROM_EMPTY;
+    if (scan_span(units, align, zero, false, false, out))
+        return POOL_FROM_UNUSED;
+    for (int tries = 0; tries < 3; tries++) // another thread may begin SuperSlabs in between
+        if (begin_span(units, align, zero, out))
+            return POOL_FROM_NEW;
+    return MITIGATE_TYPES && scan_span(units, align, zero, false, true, out) ? POOL_FROM_UNUSED
+                                                                             : POOL_NONE;
 }
 
 enum pool_stage hak_pool_acquire_huge(size_t units, size_t align, bool zero, struct run *out)
@@ -206,14 +327,10 @@ enum pool_stage hak_pool_acquire_huge(size_t units, size_t align, bool zero, str
     if (units > (size_t)hak_arena.superslabs * SUPERSLAB_UNITS || align > hak_arena.bytes)
         return POOL_NONE;
     out->units = (uint32_t)units;
-    if (scan_span(units, align, zero, true, out))
-        return POOL_FROM_EMPTY;
-    if (scan_span(units, align, zero, false, out))
-        return POOL_FROM_UNUSED;
-    for (int tries = 0; tries < 3; tries++) // another thread may begin SuperSlabs in between
-        if (begin_span(units, align, zero, out))
-            return POOL_FROM_NEW;
-    return POOL_NONE;
+    enum pool_stage stage = acquire_huge(units, align, zero, out);
+    if (MITIGATE_TYPES && stage != POOL_NONE)
+        hak_types_set(out->unit, units, KIND_LARGE);
+    return stage;
 }
 
 bool hak_pool_extend(uint32_t unit, size_t units)
@@ -223,13 +340,20 @@ bool hak_pool_extend(uint32_t unit, size_t units)
     while (units != 0) {
         unsigned here = (unsigned)min_size(units, SUPERSLAB_UNITS - unit % SUPERSLAB_UNITS);
         uint32_t ignored;
-        bool got = unit / SUPERSLAB_UNITS < hak_superslabs_begun()
-                       ? hak_superslab_claim_at(unit, here, &piece)
-                       : hak_superslab_begin(1, here, unit / SUPERSLAB_UNITS, &ignored);
+        bool begun = unit / SUPERSLAB_UNITS < hak_superslabs_begun();
+        bool got = MITIGATE_TYPES && begun && !hak_types_allow_large(unit, here) ? false
+                   : begun ? hak_superslab_claim_at(unit, here, &piece)
+                           : hak_superslab_begin(1, here, unit / SUPERSLAB_UNITS, &ignored);
+        if (got && MITIGATE_GUARDS && !hak_guard_open_superslabs(unit, here)) {
+            give(unit, here, true);
+            got = false;
+        }
         if (!got) {
             hak_pool_release_huge(first, unit - first, true, os_clock_ms());
             return false;
         }
+        if (MITIGATE_TYPES)
+            hak_types_set(unit, here, KIND_LARGE);
         unit += here;
         units -= here;
     }
@@ -242,7 +366,7 @@ void hak_pool_release_huge(uint32_t unit, size_t units, bool empty, uint64_t now
         unsigned here = (unsigned)min_size(units, SUPERSLAB_UNITS - unit % SUPERSLAB_UNITS);
         if (empty)
             stamp(unit, here, now_ms);
-        hak_superslab_give(unit, here, empty);
+        give(unit, here, empty);
         unit += here;
         units -= here;
     }

@@ -24,6 +24,10 @@ enum pool_effort {
 enum pool_stage hak_pool_acquire(unsigned units, unsigned units_min, unsigned align,
                                  enum pool_effort effort, struct run *out);
 
+// The same for units of a kind (types.h).
+enum pool_stage hak_pool_acquire_kind(unsigned kind, unsigned units, unsigned units_min,
+                                      unsigned align, enum pool_effort effort, struct run *out);
+
 // Gives a run back as EMPTY: its memory stays committed for the purge delay. Its record ended.
 void hak_pool_release(uint32_t unit, unsigned units, uint64_t now_ms);
 

@@ -40,7 +40,36 @@
     X(RANDOM_GENERATION, "relaxed: changes only in a child of a fork, which has one thread")       \
     X(RANDOM_FORK, "relaxed: as RANDOM_GENERATION")                                                \
     X(RANDOM_SHARED, "relaxed: a counter, each value is taken once")                               \
+    /* guard.c */                                                                                  \
+    X(GUARD_COUNT, "relaxed: a bound that may be exceeded by a few")                               \
+    X(GUARD_ADD, "relaxed: a counter")                                                             \
+    X(GUARD_DROP, "relaxed: a counter")                                                            \
+    X(GUARD_REFUSED, "relaxed: a counter")                                                         \
+    X(GUARD_REFUSED_READ, "relaxed: statistics")                                                   \
+    X(INACCESSIBLE_ADD, "relaxed: a counter")                                                      \
+    X(INACCESSIBLE_READ, "relaxed: statistics")                                                    \
+    X(GUARDS_READ, "relaxed: statistics")                                                          \
+    X(GUARD_CLOSE, "relaxed: the unit's owner turns the bit; the mask orders its owners")          \
+    X(GUARD_OPEN, "relaxed: as GUARD_CLOSE")                                                       \
+    X(GUARD_GIVEN_UP, "relaxed: a counter")                                                        \
+    X(GUARD_IS_CLOSED, "relaxed: as GUARD_CLOSE")                                                  \
+    /* types.c */                                                                                  \
+    X(KIND_READ, "relaxed: to choose; the claim of the unit orders what its kind was")             \
+    X(KIND_OF_SPAN, "relaxed: as KIND_READ")                                                       \
+    X(KIND_BEFORE, "relaxed: the unit's owner")                                                    \
+    X(KIND_WRITE, "relaxed: the unit's owner; GIVE publishes it")                                  \
+    X(KIND_MIXED, "relaxed: a counter")                                                            \
+    X(KIND_MIXED_READ, "relaxed: statistics")                                                      \
+    X(KIND_HINT_WRITE, "relaxed: a hint")                                                          \
+    X(KIND_HINT_READ, "relaxed: a hint")                                                           \
+    /* empty.c */                                                                                  \
+    X(EMPTY_NEXT, "relaxed: a rotor")                                                              \
+    X(EMPTY_LOAD, "relaxed: the block has no contents to order; EMPTY_TAKE decides")               \
+    X(EMPTY_TAKE, "relaxed: as EMPTY_LOAD")                                                        \
+    X(EMPTY_GIVE, "relaxed: as EMPTY_LOAD; an election of one of the frees of a block")            \
+    X(EMPTY_IS_LIVE, "relaxed: as EMPTY_LOAD")                                                     \
     /* superslab.c */                                                                              \
+    X(BEGIN_RESTART, "relaxed: before any other thread exists")                                    \
     X(SUPERSLAB_BEGUN_READ,                                                                        \
       "acquire: records and memory of a SuperSlab seen as begun are committed")                    \
     X(SUPERSLAB_WORD_PEEK, "relaxed: chooses candidates; a claim decides")                         \
@@ -158,7 +187,11 @@
     X(FORK_HOOKS, "relaxed: the child has one thread; those it starts come after")                 \
     X(FORK_GUESTS_RESET, "relaxed: the child has one thread")                                      \
     X(FORK_OPEN_CHILD, "relaxed: as FORK_HOOKS")                                                   \
-    /* alloc.c */                                                                                  \
+    /* sampled.c, seam/stack.c */                                                                  \
+    X(SAMPLED_RANDOM, "relaxed: a counter, each value is taken once")                              \
+    X(STACK_STARTED, "release: what the C library set up, to STACK_IS_STARTED")                    \
+    X(STACK_IS_STARTED, "acquire: pairs with STACK_STARTED")                                       \
+    /* sized.c */                                                                                  \
     X(KEPT_SET, "relaxed: whoever has such a block was handed it after this")                      \
     X(KEPT_READ, "relaxed: as KEPT_SET")                                                           \
     /* large.c */                                                                                  \
@@ -170,12 +203,6 @@
     X(GUEST_LARGE_READ, "relaxed: statistics")                                                     \
     X(GUEST_HUGE_READ, "relaxed: statistics")                                                      \
     X(GUEST_BYTES_READ, "relaxed: statistics")                                                     \
-    X(GUARD_COUNT, "relaxed: a bound that may be exceeded by a few")                               \
-    X(GUARD_ADD, "relaxed: a counter")                                                             \
-    X(GUARD_REMOVE, "relaxed: a counter")                                                          \
-    X(GUARD_HELD, "relaxed: a counter")                                                            \
-    X(GUARD_REFUSED, "relaxed: a counter")                                                         \
-    X(GUARD_REFUSED_READ, "relaxed: statistics")                                                   \
     X(LARGE_IS_LIVE, "relaxed: whoever holds a block was handed it after LARGE_LIVE")              \
     X(LARGE_OK, "relaxed: audit at a quiescent point")                                             \
     /* mapped.c */                                                                                 \

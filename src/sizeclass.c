@@ -8,7 +8,7 @@
 
 #include "sizeclass.h"
 
-struct size_class hak_classes[CLASS_COUNT + 1];
+struct class_table hak_class_table;
 
 uint32_t hak_class_size(unsigned class_index)
 {

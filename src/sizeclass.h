@@ -17,7 +17,11 @@ struct size_class {
 };
 
 // Read-only after hak_classes_start. Entry 0 is not a class.
-extern struct size_class hak_classes[CLASS_COUNT + 1] __attribute__((visibility("hidden")));
+struct ON_SEALED_PAGE class_table {
+    struct size_class of[CLASS_COUNT + 1];
+};
+extern struct class_table hak_class_table __attribute__((visibility("hidden")));
+#define hak_classes (hak_class_table.of)
 
 // Bytes of a block of the class, from the parameters: also before the table is filled.
 uint32_t hak_class_size(unsigned class_index);
@@ -51,6 +55,13 @@ static inline unsigned hak_class_index(const struct size_class *c, size_t offset
 // The smallest class whose blocks hold n bytes at multiples of `align` (a power of two), or 0 if
 // none does: n or align is beyond the classes.
 unsigned hak_class_aligned(size_t n, size_t align);
+
+// The class for a request of n bytes, and its canary, at multiples of `align`, or 0.
+static inline unsigned hak_class_request(size_t n, size_t align)
+{
+    return MITIGATE_CANARY && n > CLASS_REQUEST_MAX ? 0
+                                                    : hak_class_aligned(n + CANARY_BYTES, align);
+}
 
 // Whether the table is consistent: sizes ascend, each size finds the smallest class that holds it.
 bool hak_classes_ok(void);

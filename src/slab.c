@@ -16,6 +16,7 @@
 
 #include "fault.h"
 #include "random.h"
+#include "types.h"
 
 _Static_assert(ZERO_TRACKED_MIN * 64 >= UNIT_SIZE, "tracked slabs have at most 64 blocks");
 
@@ -62,6 +63,11 @@ void hak_slab_begin_block(struct slab *s, enum slab_state state, uint32_t units,
     own_store(&s->blocks, 1);
     own_store(&s->back, 0);
     own_store(&s->bytes, bytes);
+    if (MITIGATE_GUARDS) {
+        own_store(&s->handed, 0);
+        own_store(&s->touched, 0);
+        s->place = 0;
+    }
     own_store(&s->state, state);
     hak_set_tags(unit, units, state == SLAB_LARGE ? TAG_LARGE : TAG_HUGE);
 }
@@ -70,6 +76,10 @@ void hak_slab_end(struct slab *s)
 {
     uint32_t unit = hak_slab_unit(s);
     uint32_t units = own_load(&s->units);
+    if (MITIGATE_TYPES && own_load(&s->state) == SLAB_ACTIVE)
+        hak_types_released(own_load(&s->class_index), unit / SUPERSLAB_UNITS);
+    if (MITIGATE_GUARDS && own_load(&s->state) != SLAB_ACTIVE)
+        hak_set_tags(unit - hak_slab_lead(s), hak_slab_lead(s), TAG_NONE);
     hak_set_tags(unit, units, TAG_NONE);
     own_store(&s->state, SLAB_NONE); // what it was stays readable, for reports of late frees
 }

@@ -39,11 +39,12 @@ struct slab {
     struct own_u32 free_blocks; // set bits of `free`
     struct own_u32 handed;      // blocks below this index were handed out once
     uint32_t place;             // enum slab_place
-    struct slab *next, *prev;   // in the owner's list; held blocks: see held.h
+    struct slab *next, *prev;   // in the owner's list; next: in a list of held blocks
     struct own_u64 touched;     // classes from ZERO_TRACKED_MIN: blocks that may not be zero
 
     // Large and huge blocks: bytes that the user may use. Holder of the block only. (`touched` is
-    // the length of the guard at the end of its units, bytes.)
+    // the length of the guard at the end of its units, bytes; `handed` that of the one before its
+    // units, units; `place` the number of guards there are.)
     struct own_u64 bytes;
 
     // Any thread, atomic.
@@ -76,6 +77,12 @@ static inline char *hak_slab_base(const struct slab *s)
 static inline struct slab *hak_slab_of_unit(uint32_t unit)
 {
     return hak_slab_at(unit - own_load(&hak_slab_at(unit)->back));
+}
+
+// Units before a large or huge block that belong to it: its first guard.
+static inline uint32_t hak_slab_lead(const struct slab *s)
+{
+    return MITIGATE_GUARDS ? own_load(&s->handed) : 0;
 }
 
 static inline unsigned hak_slab_words(const struct slab *s)

@@ -9,6 +9,7 @@
 
 #include "attach.h"
 #include "foreign.h"
+#include "guard.h"
 #include "hakmem.h"
 #include "heaps.h"
 #include "large.h"
@@ -107,6 +108,8 @@ void hak_get_stats(struct hak_stats *out)
     out->huge_live = large.huge + out->mapped_live;
     out->reserved_bytes = hak_arena.bytes;
     out->committed_bytes = hak_superslab_bytes_committed() + mapped_bytes;
+    if (HEAP_HAS_HELD)
+        out->committed_bytes -= hak_inaccessible_bytes();
     out->committed_peak_bytes = hak_superslab_bytes_committed_peak() + mapped_bytes;
     out->empty_bytes = hak_pool_empty_units() << UNIT_SHIFT;
     out->metadata_bytes = hak_arena_metadata_bytes() + hak_meta_bytes();

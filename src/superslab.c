@@ -24,6 +24,9 @@
 #include <seam/lock.h>
 
 #include "check.h"
+#include "guard.h"
+#include "random.h"
+#include "types.h"
 
 static struct {
     ON_OWN_LINE struct lock lock; // begins SuperSlabs; rank RANK_ARENA
@@ -38,12 +41,14 @@ static struct {
 
 void hak_superslabs_start(void)
 {
+    if (MITIGATE_GUARDS)
+        hak_guard_start(load_relaxed(BEGIN_RESTART, &superslabs.begun));
     init_cell(&superslabs.begun, 0);
     init_cell(&committed.now, 0);
     init_cell(&committed.peak, 0);
 }
 
-unsigned hak_run_find(uint32_t available, unsigned units, unsigned align)
+uint32_t hak_run_starts(uint32_t available, unsigned units, unsigned align)
 {
     uint32_t starts = available;
     // After each step bit i of `starts` says that `length` bits from i on are set.
@@ -54,8 +59,45 @@ unsigned hak_run_find(uint32_t available, unsigned units, unsigned align)
     }
     static const uint32_t aligned[6] = { 0xffffffff, 0x55555555, 0x11111111,
                                          0x01010101, 0x00010001, 0x00000001 };
-    starts &= aligned[lowest_bit(align)];
+    return starts & aligned[lowest_bit(align)];
+}
+
+unsigned hak_run_find(uint32_t available, unsigned units, unsigned align)
+{
+    uint32_t starts = hak_run_starts(available, units, align);
     return starts == 0 ? SUPERSLAB_UNITS : lowest_bit(starts);
+}
+
+// Those of the places from a random one on. Multiples of the length go first, so that runs of one
+// length leave no holes between them.
+static uint32_t random_starts(uint32_t starts, unsigned units)
+{
+    unsigned tiles = SUPERSLAB_UNITS / units;
+    uint32_t tiling = (uint32_t)((((uint64_t)1 << tiles * units) - 1) /
+                                 (((uint64_t)1 << units) - 1));
+    if ((starts & tiling) != 0)
+        starts &= tiling;
+    uint32_t from = starts & UINT32_MAX << hak_random_shared() % 32;
+    return from != 0 ? from : starts;
+}
+
+// One of the places where a run may begin; SUPERSLAB_UNITS: there is none.
+static unsigned choose(uint32_t superslab, uint32_t available, unsigned units, unsigned align,
+                       unsigned kind)
+{
+    uint32_t starts = 0;
+    if (MITIGATE_TYPES && kind != KIND_FRESH) {
+        starts = hak_types_same(superslab, available, units, kind);
+        if (starts == 0)
+            available &= hak_types_allowed(superslab, kind);
+    }
+    if (starts == 0)
+        starts = hak_run_starts(available, units, align);
+    if (starts == 0)
+        return SUPERSLAB_UNITS;
+    if (MITIGATE_RANDOM)
+        starts = random_starts(starts, units);
+    return lowest_bit(starts);
 }
 
 uint32_t hak_superslabs_begun(void)
@@ -98,12 +140,20 @@ static void count_committed(const struct run *claimed)
 bool hak_superslab_claim(uint32_t superslab, unsigned units, unsigned align, bool empty_only,
                          struct run *out)
 {
+    return hak_superslab_claim_kind(superslab, units, align, empty_only, KIND_FRESH, out);
+}
+
+bool hak_superslab_claim_kind(uint32_t superslab, unsigned units, unsigned align, bool empty_only,
+                              unsigned kind, struct run *out)
+{
     struct atomic_u64 *cell = &hak_arena.masks[superslab];
     uint64_t word = load_relaxed(CLAIM_LOAD, cell);
     for (;;) {
         uint32_t empty = hak_mask_empty(word);
         uint32_t available = empty_only ? empty : empty | hak_mask_unused(word);
-        unsigned first = hak_run_find(available, units, align);
+        if (MITIGATE_GUARDS && hak_guard_is_closed(superslab))
+            available &= ~hak_run_bits(GUARDED_UNIT, 1);
+        unsigned first = choose(superslab, available, units, align, kind);
         if (first == SUPERSLAB_UNITS)
             return false;
         uint64_t bits = hak_run_bits(first, units);
@@ -182,6 +232,8 @@ bool hak_superslab_begin(uint32_t count, uint32_t units, uint32_t expected_begun
         return false;
     }
     *unit = begun * SUPERSLAB_UNITS;
+    if (MITIGATE_GUARDS && units % SUPERSLAB_UNITS != 0)
+        (void)hak_guard_close_superslab(begun + count - 1);
     // Publishes the committed memory; units that stay ACTIVE for the caller have word 0 already.
     store_release(BEGIN_STORE, &superslabs.begun, begun + count);
     lock_release(&superslabs.lock);

@@ -22,6 +22,9 @@ struct run {
 // power of two), the lowest such; SUPERSLAB_UNITS if there is none.
 unsigned hak_run_find(uint32_t available, unsigned units, unsigned align);
 
+// Every such position.
+uint32_t hak_run_starts(uint32_t available, unsigned units, unsigned align);
+
 // The word of a SuperSlab: EMPTY units in the high half, UNUSED ones in the low half.
 static inline uint32_t hak_mask_empty(uint64_t word)
 {
@@ -47,6 +50,10 @@ size_t hak_superslab_bytes_committed_peak(void);
 // Claims a run of exactly `units` in the given SuperSlab; `empty_only`: of EMPTY units alone.
 bool hak_superslab_claim(uint32_t superslab, unsigned units, unsigned align, bool empty_only,
                          struct run *out);
+
+// The same of units that may be of the kind (types.h).
+bool hak_superslab_claim_kind(uint32_t superslab, unsigned units, unsigned align, bool empty_only,
+                              unsigned kind, struct run *out);
 
 // Claims the given units, all of them or none.
 bool hak_superslab_claim_at(uint32_t unit, unsigned units, struct run *out);

@@ -38,6 +38,9 @@
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24
 #endif
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
@@ -185,6 +188,8 @@ bool hak_os_protect_read(void *p, size_t bytes)
 {
     int saved = errno;
     bool done = mprotect(p, bytes, PROT_READ) == 0;
+    if (done)
+        (void)syscall(SYS_mseal, p, bytes, 0L); // ENOSYS before 6.10
     errno = saved;
     return done;
 }

@@ -52,7 +52,7 @@ void *hak_os_extend(void *p, size_t old_bytes, size_t new_bytes);
 // kernel that does not overcommit. The addresses stay reserved at every moment.
 bool hak_os_protect_none(void *p, size_t bytes);
 
-// Makes pages of the library's own data read-only.
+// Makes pages of the library's own data read-only; for good where the kernel can (6.10).
 bool hak_os_protect_read(void *p, size_t bytes);
 
 // Asks for 2 MiB pages: a hint, its failure is not an error.

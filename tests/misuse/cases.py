@@ -14,9 +14,11 @@ block is of one of the tiers. A verdict is
 """
 import collections
 
-STATE, POINTERS, ZERO, CANARY, QUARANTINE, RANDOM, GUARDS, SEAL = (1 << i for i in range(8))
+(STATE, POINTERS, ZERO, CANARY, QUARANTINE, RANDOM, GUARDS, SEAL, EMPTY, SWEEP,
+ TYPES) = (1 << i for i in range(11))
 BITS = {'state': STATE, 'pointers': POINTERS, 'zero': ZERO, 'canary': CANARY,
-        'quarantine': QUARANTINE, 'random': RANDOM, 'guards': GUARDS, 'read-only data': SEAL}
+        'quarantine': QUARANTINE, 'random': RANDOM, 'guards': GUARDS, 'read-only data': SEAL,
+        'size 0': EMPTY, 'sweep': SWEEP, 'types': TYPES}
 ALL = sum(BITS.values())
 TIERS = (8, 4096, 262144, 8388608)
 SIZES = (8, 100, 4096, 200000, 262144, 700000, 1048576, 8388608)
@@ -154,15 +156,16 @@ def add_accesses(add):
     for offset in '0', '7':
         add('after free' if offset == '0' else '', 'write', 'write_after_free',
             (ZERO, CLASS, 'write after free of %%p %%t at byte %s: 00, now 42' % offset),
-            (QUARANTINE, BIG, SEGV), (0, ANY, LIVES), arguments=('SIZE', offset),
+            (SWEEP, CLASS, MEASURED), (QUARANTINE, BIG, SEGV), (0, ANY, LIVES),
+            arguments=('SIZE', offset),
             sizes=(8, 100, 4096, 200000, 262144, 8388608))
     add('after free', 'write, block handed out again', 'write_after_free_reuse', (0, ANY, MEASURED),
         probe=True)
-    add('after free', 'read what was in it', 'read_after_free', (ZERO, CLASS, LIVES),
+    add('after free', 'read what was in it', 'read_after_free', (ZERO | SWEEP, CLASS, LIVES),
         (QUARANTINE, BIG, SEGV), (0, CLASS, SEEN), (0, BIG, MEASURED), probe=True,
         sizes=(8, 100, 4096, 200000, 262144, 700000, 8388608))
     add('after free', 'read it in another block, uninitialised', 'uninitialised_read',
-        (ZERO, ANY, LIVES), (QUARANTINE, BIG, LIVES), (0, CLASS, SEEN), (0, BIG, MEASURED),
+        (ZERO | SWEEP, ANY, LIVES), (QUARANTINE, BIG, LIVES), (0, CLASS, SEEN), (0, BIG, MEASURED),
         probe=True)
     add('after free', 'handed out again at once', 'reuse_at_once', (QUARANTINE, ANY, LIVES),
         (0, CLASS, SEEN), (0, BIG, MEASURED), arguments=('SIZE', '1'), probe=True)
@@ -179,22 +182,28 @@ def add_accesses(add):
             rules = ((CANARY, CLASS, told),) if size == 8 and count < 1 << 20 else \
                 ((CANARY, CLASS, LIVES),) if size == 4096 and count < 1 << 20 else \
                 ((CANARY, CLASS, MEASURED),)
-            add('overflow', text, 'write_past', *rules, (GUARDS, HUGE, SEGV),
-                (GUARDS, LARGE, SEGV), (0, ANY, LIVES if count < 64 else MEASURED),
+            # The canary of a larger block has a page of its own here.
+            big = ((CANARY, BIG, LIVES),) if count < 64 else ()
+            add('overflow', text, 'write_past', *rules, *big, (GUARDS, BIG, SEGV),
+                (0, ANY, LIVES if count < 64 else MEASURED),
                 arguments=('SIZE', str(count)), sizes=(size,))
     for count, text in (1, '1 byte'), (8, '8 bytes'), (32, '32 bytes'), (1 << 20, '1 MiB'):
-        add('underflow', text, 'write_before', (0, ANY, MEASURED), arguments=('SIZE', str(count)))
-    for size, usable in (8, 8), (100, 104), (4096, 5112), (200000, 229368):
+        add('underflow', text, 'write_before', (GUARDS, BIG, SEGV if count < 64 else MEASURED),
+            (0, ANY, MEASURED), arguments=('SIZE', str(count)))
+    for size, usable in ((8, 8), (100, 104), (4096, 5112), (200000, 229368), (700000, 700408),
+                         (8388608, 8392696)):
         add('', '', 'overflow',
-            (CANARY, CLASS, 'write past the end of %%p %%t at byte %d: 00, now 42' % usable),
-            (0, CLASS, LIVES), arguments=('SIZE', '0'), sizes=(size,))
+            (CANARY, ANY, 'write past the end of %%p %%t at byte %d: 00, now 42' % usable),
+            (GUARDS, BIG, SEGV), (0, CLASS, LIVES), (0, BIG, MEASURED), arguments=('SIZE', '0'),
+            sizes=(size,))
     for size in 700000, 1048576, 8388608:
         for distance in '0', '4095':
-            add('', '', 'overrun', (GUARDS, BIG, SEGV), (0, BIG, MEASURED),
+            canary = ((CANARY, BIG, MEASURED),) if distance == '0' else ()
+            add('', '', 'overrun', *canary, (GUARDS, BIG, SEGV), (0, BIG, MEASURED),
                 arguments=('SIZE', distance), sizes=(size,))
     for writes, freed, text in ((0, 0, 'read'), (1, 0, 'write'), (0, 1, 'read, freed'),
                                 (1, 1, 'write, freed')):
-        add('block of size 0', text, 'size_zero', (0, ANY, LIVES),
+        add('block of size 0', text, 'size_zero', (EMPTY, ANY, SEGV), (0, ANY, LIVES),
             arguments=(str(writes), str(freed)), sizes=(0,))
 
 

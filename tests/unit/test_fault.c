@@ -48,6 +48,9 @@ static void test_texts(void **state)
         "write after free of",
         "write past the end of",
         "no random bytes from the system for",
+        "use after free of",
+        "access out of bounds of",
+        "write before the begin of",
     };
     assert_int_equal(sizeof texts / sizeof texts[0], FAULT_COUNT);
     for (unsigned what = 0; what < FAULT_COUNT; what++) {

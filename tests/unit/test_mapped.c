@@ -36,7 +36,7 @@ static void test_one(void **state)
     char *p = hak_mapped_alloc(3 * page + 1, 1);
     assert_non_null(p);
     sanitize_defined(p, 3 * page + 1);
-    assert_int_equal(hak_mapped_usable(p), 4 * page);
+    assert_int_equal(hak_mapped_usable(p), 4 * page - CANARY_BYTES);
     assert_int_equal(hak_mapped_usable(p + 16), 0);
     assert_int_equal(hak_mapped_usable(p + page), 0);
     assert_false(hak_mapped_free(p + page));
@@ -72,13 +72,19 @@ static void test_refused(void **state)
     start_library();
     assert_null(hak_mapped_alloc((size_t)PTRDIFF_MAX, 1));
     assert_null(hak_mapped_alloc(page, (size_t)1 << 62));
-    char *p = hak_mapped_alloc(page, 1);
-    memset(p, 7, page);
+    char *p = hak_mapped_alloc(page - CANARY_BYTES, 1);
+    memset(p, 7, page - CANARY_BYTES);
     assert_null(hak_mapped_resize(p, (size_t)PTRDIFF_MAX - page));
-    assert_int_equal(hak_mapped_usable(p), page);
-    assert_int_equal(p[page - 1], 7);
+    assert_int_equal(hak_mapped_usable(p), page - CANARY_BYTES);
+    assert_int_equal(p[page - CANARY_BYTES - 1], 7);
     assert_true(hak_mapped_free(p));
     assert_true(hak_mapped_ok());
+}
+
+// Bytes of the mapping for n bytes.
+static size_t whole(size_t n)
+{
+    return round_up(n + CANARY_BYTES, page);
 }
 
 // Random allocations, resizes and frees, far more than the registry's first table holds.
@@ -99,7 +105,7 @@ static void test_random(void **state)
             p = hak_mapped_alloc(n, 1);
             assert_non_null(p);
         } else {
-            assert_int_equal(hak_mapped_usable(p), round_up(block[i].bytes, page));
+            assert_int_equal(hak_mapped_usable(p), whole(block[i].bytes) - CANARY_BYTES);
             assert_int_equal(p[0], (char)i);
             assert_int_equal(p[block[i].bytes - 1], (char)i);
             if (rand_r(&seed) % 3 == 0) {
@@ -121,7 +127,7 @@ static void test_random(void **state)
     size_t count = 0, bytes = 0;
     for (unsigned i = 0; i < BLOCKS; i++) {
         count += block[i].p != NULL;
-        bytes += block[i].p != NULL ? round_up(block[i].bytes, page) : 0;
+        bytes += block[i].p != NULL ? whole(block[i].bytes) : 0;
     }
     assert_int_equal(hak_mapped_count(), count);
     assert_int_equal(hak_mapped_bytes(), bytes);
@@ -140,10 +146,10 @@ static void *churn(void *argument)
     for (int step = 0; step < 1500; step++) {
         unsigned i = (unsigned)rand_r(&seed) % 8;
         if (p[i] == NULL) {
-            p[i] = hak_mapped_alloc(page, 1);
-            if (p[i] == NULL || hak_mapped_usable(p[i]) != page)
+            p[i] = hak_mapped_alloc(page - CANARY_BYTES, 1);
+            if (p[i] == NULL || hak_mapped_usable(p[i]) != page - CANARY_BYTES)
                 hak_assert_failed("a block is in the registry", __FILE__, __LINE__);
-            p[i][page - 1] = (char)seed;
+            p[i][page - CANARY_BYTES - 1] = (char)seed;
         } else {
             if (!hak_mapped_free(p[i]))
                 hak_assert_failed("a live block can be freed", __FILE__, __LINE__);

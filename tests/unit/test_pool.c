@@ -40,6 +40,9 @@ static void start_arena(void)
     now_ms = 1000;
 }
 
+// Units of a SuperSlab that runs other than huge ones get.
+enum { USABLE = SUPERSLAB_UNITS - MITIGATE_GUARDS };
+
 static void own(uint32_t unit, size_t units, unsigned char from, unsigned char to)
 {
     for (size_t i = 0; i < units; i++)
@@ -75,10 +78,17 @@ static void give(uint32_t unit, size_t units, unsigned char me)
     own(unit, units, me, 0);
 }
 
+static void expect_stage(enum pool_stage stage, enum pool_stage expected)
+{
+    if (MITIGATE_RANDOM && expected == POOL_FROM_NEW && stage == POOL_FROM_UNUSED)
+        return; // more than one SuperSlab is begun at a time
+    assert_int_equal(stage, expected);
+}
+
 static struct run acquire(unsigned units, enum pool_stage expected)
 {
     struct run r = { 0, 0, 0 };
-    assert_int_equal(hak_pool_acquire(units, units, 1, POOL_ANY, &r), expected);
+    expect_stage(hak_pool_acquire(units, units, 1, POOL_ANY, &r), expected);
     if (expected != POOL_NONE)
         take(r.unit, r.units, r.warm, 1);
     return r;
@@ -186,11 +196,12 @@ static void test_exhaustion(void **state)
     start_arena();
     struct run r[SUPERSLABS];
     for (unsigned i = 0; i < SUPERSLABS; i++)
-        r[i] = acquire(SUPERSLAB_UNITS - 1, POOL_FROM_NEW);
+        r[i] = acquire(USABLE - 1, POOL_FROM_NEW);
     struct run one = acquire(1, POOL_FROM_UNUSED), rest;
     (void)acquire(2, POOL_NONE);
     // In need a run may be shorter, down to its least length.
-    assert_int_equal(hak_pool_acquire(6, 2, 1, POOL_EXHAUSTIVE, &rest), POOL_NONE);
+    if (!MITIGATE_GUARDS) // they give way in the end, and their units with them
+        assert_int_equal(hak_pool_acquire(6, 2, 1, POOL_EXHAUSTIVE, &rest), POOL_NONE);
     assert_int_equal(hak_pool_acquire(6, 1, 1, POOL_EXHAUSTIVE, &rest), POOL_FROM_UNUSED);
     assert_int_equal(rest.units, 1);
     take(rest.unit, 1, rest.warm, 1);
@@ -233,13 +244,14 @@ static void test_huge(void **state)
     assert_int_equal(a.unit % SUPERSLAB_UNITS, 0);
     assert_int_equal(a.units, units);
     take(a.unit, units, 0, 1);
-    struct run tail = acquire(SUPERSLAB_UNITS - 5, POOL_FROM_UNUSED); // the rest of the last one
+    struct run tail = acquire(USABLE - 5, POOL_FROM_UNUSED); // the rest of the last one
     assert_int_equal(tail.unit, a.unit + units);
     release(tail);
     give(a.unit, units, 1);
     hak_pool_release_huge(a.unit, units, true, now_ms);
     // Warm memory comes back zero where that is asked for.
-    assert_int_equal(hak_pool_acquire_huge(units, SUPERSLAB_SIZE, true, &b), POOL_FROM_EMPTY);
+    assert_int_equal(hak_pool_acquire_huge(units, SUPERSLAB_SIZE, true, &b),
+                     MITIGATE_GUARDS ? POOL_FROM_UNUSED : POOL_FROM_EMPTY);
     assert_int_equal(b.unit, a.unit);
     take(b.unit, units, 0, 1);
     // Free SuperSlabs at the end are part of a run that begins new ones.
@@ -261,8 +273,7 @@ static void test_huge_align(void **state)
     for (size_t align = SUPERSLAB_SIZE; align <= 4 * SUPERSLAB_SIZE; align *= 2) {
         start_arena();
         struct run first = acquire(1, POOL_FROM_NEW), r;
-        assert_int_equal(hak_pool_acquire_huge(SUPERSLAB_UNITS + 1, align, true, &r),
-                         POOL_FROM_NEW);
+        expect_stage(hak_pool_acquire_huge(SUPERSLAB_UNITS + 1, align, true, &r), POOL_FROM_NEW);
         assert_int_equal((uintptr_t)hak_unit_base(r.unit) % align, 0);
         take(r.unit, r.units, 0, 2);
         // What was skipped for the alignment is free.
@@ -289,8 +300,7 @@ static void test_extend(void **state)
     assert_true(hak_pool_extend(end, 2 * SUPERSLAB_UNITS)); // into SuperSlabs not yet begun
     take(end, 2 * SUPERSLAB_UNITS, 0, 1);
     end += 2 * SUPERSLAB_UNITS;
-    assert_int_equal(hak_pool_acquire(1, 1, 1, POOL_ANY, &blocker), POOL_FROM_UNUSED);
-    assert_int_equal(blocker.unit, end);
+    assert_true(hak_superslab_claim_at(end, 1, &blocker));
     size_t empty = hak_pool_empty_units();
     assert_false(hak_pool_extend(end, 1));
     assert_int_equal(hak_pool_empty_units(), empty);
@@ -363,7 +373,7 @@ static void check_all_free(void)
     hak_pool_purge(os_clock_ms() + 1000, 0, SIZE_MAX);
     assert_int_equal(hak_superslab_bytes_committed(), 0);
     for (uint32_t unit = 0; unit < hak_superslabs_begun() * SUPERSLAB_UNITS; unit++)
-        assert_true(is_zero(unit));
+        assert_true(unit % SUPERSLAB_UNITS >= USABLE || is_zero(unit)); // or a guard
 }
 
 static void test_random(void **state)

@@ -1,0 +1,24 @@
+// stack.c: no stacks and no signals on logical threads: nothing is sampled there (src/sampled.h).
+#include <seam/stack.h>
+
+void hak_stack_start(void)
+{
+}
+
+uint32_t hak_stack_take(void **frames, uint32_t count_max)
+{
+    (void)frames;
+    (void)count_max;
+    return 0;
+}
+
+const char *hak_stack_module(const void *pc, size_t *offset)
+{
+    (void)pc;
+    (void)offset;
+    return NULL;
+}
+
+void hak_stack_watch_access(void)
+{
+}

@@ -1,0 +1,38 @@
+// sized.c: sizes are compared with the class, large ones to the page, sampled ones to the byte.
+//
+// A block may be larger than was asked for: realloc leaves a block in place from half its bytes on,
+// and where memory is short at any size; `blocks_kept` says that the second has happened.
+#include "sized.h"
+
+#include "large.h"
+#include "outside.h"
+
+static struct atomic_u32 blocks_kept;
+
+void hak_sized_note_kept(void)
+{
+    store_relaxed(KEPT_SET, &blocks_kept, 1);
+}
+
+COLD void hak_sized_check(void *p, size_t align, size_t n)
+{
+    bool kept = load_relaxed(KEPT_READ, &blocks_kept) != 0;
+    if (p == NULL || !hak_arena_has(p)) {
+        hak_outside_check_sized(p, n, kept);
+        return;
+    }
+    unsigned tag = hak_tag_of(p);
+    bool fits;
+    if (tag > CLASS_LAST) {
+        const struct slab *s = hak_large_record(p);
+        fits = s == NULL || own_load(&s->bytes) == hak_large_usable(n) || // free tells the first
+               (kept && n <= own_load(&s->bytes));
+    } else {
+        size_t bytes = hak_class_bytes(tag) - CANARY_BYTES;
+        unsigned exact = align > MALLOC_ALIGN ? hak_class_request(n, align) : 0;
+        fits = tag == TAG_NONE || exact == tag ||
+               (n <= bytes && (kept || n > bytes / 2 || hak_class_of(n + CANARY_BYTES) == tag));
+    }
+    if (!fits)
+        hak_fault(FAULT_SIZE_MISMATCH, p, tag);
+}

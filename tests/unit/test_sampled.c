@@ -1,0 +1,212 @@
+// test_sampled.c: with every allocation sampled, while there is room: each mistake with a block is
+// told with what, where and both stacks, at once or at its free.
+#define _GNU_SOURCE 1
+#include "support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "config.h"
+#include "hakmem.h"
+#include "sampled.h"
+#include <seam/stack.h>
+
+enum { BYTES = 100 };
+
+// A block in its own place of the pool, its address known to nobody else.
+__attribute__((noinline)) static char *allocate(size_t n)
+{
+    char *p = hak_malloc(n);
+    assert_non_null(p);
+    assert_true(hak_sampled_has(p));
+    __asm__ volatile("" : "+r"(p));
+    return p;
+}
+
+// One of two that begins (or else ends) with its page.
+static char *allocate_at(bool begin)
+{
+    for (;;) { // one of two does
+        char *p = allocate(BYTES);
+        if (((uintptr_t)p % (uintptr_t)sysconf(_SC_PAGESIZE) == 0) == begin)
+            return p;
+        hak_free(p);
+    }
+}
+
+static void write_at(volatile char *p)
+{
+    *p = 'B';
+}
+
+static void expect(struct capture *capture, const char *what, const char *p, size_t bytes, int at,
+                   bool freed)
+{
+    char line[160];
+    snprintf(line, sizeof line, "hakmem: %s %p (sampled, %zu bytes) at byte %d\n", what,
+             (const void *)p, bytes, at);
+    if (strncmp(capture->text, line, strlen(line)) != 0)
+        fail_msg("said: %s not: %s", capture->text, line);
+    assert_aborted(capture);
+    assert_non_null(strstr(capture->text, "\n  allocated at 0x"));
+    assert_int_equal(strstr(capture->text, "\n  freed at 0x") != NULL, freed);
+    assert_non_null(strstr(capture->text, "test_sampled+0x")
+                        ?: strstr(capture->text, "program+0x"));
+}
+
+static void test_blocks(void **state)
+{
+    (void)state;
+    char *blocks[SAMPLED_BLOCKS];
+    unsigned first = 0;
+    for (unsigned i = 0; i < SAMPLED_BLOCKS; i++) {
+        size_t n = 1 + i * 61 % 4000;
+        blocks[i] = i % 2 == 0 ? allocate(n) : hak_calloc(n, 1);
+        assert_true(hak_sampled_has(blocks[i]));
+        assert_int_equal((uintptr_t)blocks[i] % MALLOC_ALIGN, 0);
+        assert_int_equal(hak_malloc_usable_size(blocks[i]), n);
+        first += (uintptr_t)blocks[i] % (uintptr_t)sysconf(_SC_PAGESIZE) == 0;
+        for (size_t b = 0; b < n; b++)
+            assert_int_equal(blocks[i][b], 0);
+        memset(blocks[i], (int)i, n);
+    }
+    assert_in_range(first, 1, SAMPLED_BLOCKS - 1);
+    // All places are taken.
+    char *p = hak_malloc(BYTES);
+    assert_true(p != NULL && !hak_sampled_has(p));
+    hak_free(p);
+    for (unsigned i = 0; i < SAMPLED_BLOCKS; i++) {
+        assert_int_equal(blocks[i][0], (char)i);
+        hak_free(blocks[i]);
+    }
+    // The place that was freed first is taken first.
+    p = allocate(BYTES);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    assert_int_equal((uintptr_t)p / page, (uintptr_t)blocks[0] / page);
+    p = hak_realloc(p, 2 * BYTES);
+    assert_true(hak_sampled_has(p));
+    hak_free(p);
+    p = hak_aligned_alloc(512, 600);
+    assert_true(hak_sampled_has(p));
+    assert_int_equal((uintptr_t)p % 512, 0);
+    hak_free_aligned_sized(p, 512, 600);
+    p = hak_malloc(2 * page);
+    assert_false(hak_sampled_has(p));
+    hak_free(p);
+}
+
+// In a child, whose handlers run_in_child has taken away.
+static char *watched(const void *argument)
+{
+    stack_watch_access();
+    return (char *)(uintptr_t)argument;
+}
+
+static void read_freed(const void *argument)
+{
+    char *p = watched(argument);
+    hak_free(p);
+    __asm__ volatile("" : : "r"(p[5]));
+}
+
+static void write_behind_page(const void *argument)
+{
+    char *p = watched(argument);
+    write_at((char *)(((uintptr_t)p | (uintptr_t)(sysconf(_SC_PAGESIZE) - 1)) + 1));
+}
+
+static void write_before_page(const void *argument)
+{
+    write_at(watched(argument) - 1);
+}
+
+static void write_and_free(const void *argument)
+{
+    char *p = watched(argument);
+    write_at(p + BYTES);
+    hak_free(p);
+}
+
+static void write_before_and_free(const void *argument)
+{
+    char *p = watched(argument);
+    write_at(p - 1);
+    hak_free(p);
+}
+
+static void free_twice(const void *argument)
+{
+    char *p = watched(argument);
+    hak_free(p);
+    hak_free(p);
+}
+
+static void free_inside(const void *argument)
+{
+    hak_free(watched(argument) + 16);
+}
+
+static void realloc_freed(const void *argument)
+{
+    char *p = watched(argument);
+    hak_free(p);
+    (void)!hak_realloc(p, BYTES);
+}
+
+static void test_mistakes(void **state)
+{
+    (void)state;
+    struct capture capture;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *begins = allocate_at(true), *ends = allocate_at(false);
+    int behind = (int)(page - (uintptr_t)ends % page);
+    run_in_child(&capture, read_freed, begins);
+    expect(&capture, "use after free of", begins, BYTES, 5, true);
+    run_in_child(&capture, write_behind_page, ends);
+    expect(&capture, "access out of bounds of", ends, BYTES, behind, false);
+    run_in_child(&capture, write_before_page, begins);
+    expect(&capture, "access out of bounds of", begins, BYTES, -1, false);
+    run_in_child(&capture, write_and_free, ends);
+    expect(&capture, "write past the end of", ends, BYTES, BYTES, false);
+    run_in_child(&capture, write_and_free, begins);
+    expect(&capture, "write past the end of", begins, BYTES, BYTES, false);
+    run_in_child(&capture, write_before_and_free, ends);
+    expect(&capture, "write before the begin of", ends, BYTES, -1, false);
+    run_in_child(&capture, free_twice, begins);
+    expect(&capture, "double free of", begins, BYTES, 0, true);
+    run_in_child(&capture, free_inside, begins);
+    expect(&capture, "invalid free of", begins, BYTES, 16, false);
+    run_in_child(&capture, realloc_freed, begins);
+    expect(&capture, "invalid realloc of", begins, BYTES, 0, true);
+    hak_free(begins);
+    hak_free(ends);
+}
+
+static void read_nothing(const void *argument)
+{
+    char *p = watched(argument);
+    __asm__ volatile("" : "+r"(p));
+    __asm__ volatile("" : : "r"(*p));
+}
+
+// Other faults of the program end it as they would without us.
+static void test_other_faults(void **state)
+{
+    (void)state;
+    struct capture capture;
+    run_in_child(&capture, read_nothing, (const void *)16);
+    assert_true(WIFSIGNALED(capture.status) && WTERMSIG(capture.status) == SIGSEGV);
+    assert_string_equal(capture.text, "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_other_faults),
+    };
+    setenv("HAKMEM_OPTIONS", "sample=1", 1);
+    hak_free(hak_malloc(1)); // gives the thread its heap; is not sampled
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

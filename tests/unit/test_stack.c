@@ -1,0 +1,62 @@
+// test_stack.c: stacks begin with their taker's callers, addresses are found in their files.
+#define _GNU_SOURCE 1
+#include "support.h"
+
+#include <dlfcn.h>
+#include <stdlib.h>
+
+#include <seam/stack.h>
+
+enum { FRAMES = 16 };
+
+void hak_on_refused_access(void *address); // sampled.c's, not used here
+
+__attribute__((noinline)) static uint32_t take(void **frames, uint32_t count_max)
+{
+    uint32_t count = stack_take(frames, count_max);
+    __asm__ volatile("" ::: "memory"); // no tail call
+    return count;
+}
+
+static bool lies_in(const void *pc, const void *function)
+{
+    return (uintptr_t)pc - (uintptr_t)function < 256;
+}
+
+static void test_frames(void **state)
+{
+    (void)state;
+    void *frames[FRAMES];
+    assert_int_equal(take(frames, FRAMES), 0); // not started
+    stack_start();
+    uint32_t count = take(frames, FRAMES);
+    assert_in_range(count, 3, FRAMES);
+    bool found = false;
+    for (uint32_t i = 0; i < 3; i++)
+        found |= lies_in(frames[i], (const void *)take);
+    assert_true(found);
+    assert_int_equal(take(frames, 2), 2);
+}
+
+static void test_modules(void **state)
+{
+    (void)state;
+    size_t offset = 0;
+    const char *name = stack_module((const void *)take, &offset);
+    assert_non_null(name);
+    assert_true(offset > 0);
+    void *strtol_address = dlsym(RTLD_DEFAULT, "strtol");
+    name = stack_module(strtol_address, &offset);
+    assert_non_null(strstr(name, "libc.so"));
+    int local = 0;
+    assert_null(stack_module(&local, &offset));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_frames),
+        cmocka_unit_test(test_modules),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
