@@ -78,6 +78,7 @@ class Arm:
     once = False
     parts = 0
     counts = True  # executions: an arm that makes none for long hangs
+    seconds_min = 0
     planted = False  # it ends with a failure, by intention
 
     def __init__(self, kind, target, variant, weight):
@@ -195,6 +196,8 @@ class Canary(LibFuzzer):
 class Afl(Arm):
     """main, secondary with CMPLOG and plain secondary, in turns, on one sync folder."""
 
+    seconds_min = 70
+
     def __init__(self, instance):
         super().__init__("afl", instance.target, instance.geometry, instance.share / 2)
         self.instance = instance
@@ -210,6 +213,8 @@ class Afl(Arm):
     def environment(self, piece):
         environment = fuzzing.environment_of(self.instance)
         environment["AFL_AUTORESUME"] = environment["AFL_FAST_CAL"] = "1"
+        # Minutes; the least there is, and so the least length of a slice.
+        environment["AFL_SYNC_TIME"] = "1"
         environment["AFL_TMPDIR"] = str(piece.part("tmp"))
         if self.instance.kind != "bytes":
             environment["AFL_CUSTOM_MUTATOR_LIBRARY"] = str(fuzzing.mutator_library())

@@ -6,6 +6,7 @@ its yield (new features per second, halved with each slice) against the best yie
 """
 
 BONUS = 8
+GAIN_LEAST = 0.05  # new features per second: the best arm of a night that finds less gets less
 BAD_MAX = 3  # slices in a row that hung, broke or took too much: the arm is benched
 
 
@@ -30,8 +31,8 @@ class Budget:
         self.seen = {}  # sample -> its features so far, to tell what a slice added
 
     def factor(self, name):
-        best = max((a.gain for a in self.accounts.values()), default=0)
-        return 1 + BONUS * self.accounts[name].gain / best if best > 0 else 1.0
+        best = max(a.gain for a in self.accounts.values())
+        return 1 + BONUS * self.accounts[name].gain / max(best, GAIN_LEAST)
 
     def is_done(self, name):
         arm, account = self.arms[name], self.accounts[name]
