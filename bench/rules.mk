@@ -32,7 +32,7 @@ bench: $(BENCH_PROGRAMS) $(BENCH_LIBRARY) ## time and memory against installed p
 bench-full: $(BENCH_PROGRAMS) $(BENCH_LIBRARY) ## the same with all rows and more rounds
 	+$(bench_run) --full --rounds=9 --rounds-min=5 --out=$(BENCH_OUT)/full
 
-.PHONY: instructions fastpath scaling
+.PHONY: instructions fastpath scaling history
 instructions: $(BENCH_PROGRAMS) $(BENCH_LIBRARY) ## allocator instructions per operation (valgrind)
 	bench/instructions --subject=$(SUBJECT) --programs=$(BENCH_OUT) $(PEERS:%=--peer=%)
 fastpath: $(BENCH_OUT)/step $(BENCH_LIBRARY) ## count the hit paths, compare with the golden file
@@ -40,3 +40,5 @@ fastpath: $(BENCH_OUT)/step $(BENCH_LIBRARY) ## count the hit paths, compare wit
 	    --library=$(lastword $(subst =, ,$(SUBJECT))) $(FASTPATH_FLAGS)
 scaling: $(BENCH_PROGRAMS) $(BENCH_LIBRARY) ## cost per operation with ten times as much in use
 	bench/scaling --subject=$(SUBJECT) --programs=$(BENCH_OUT) $(PEERS:%=--peer=%)
+history: $(BENCH_PROGRAMS) $(BENCH_LIBRARY) ## the figures of 2025 beside this machine's
+	bench/history.py --subject=$(SUBJECT) --programs=$(BENCH_OUT) $(ROUNDS:%=--rounds=%)
