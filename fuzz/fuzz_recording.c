@@ -11,7 +11,18 @@
 
 const char target_name[] = "fuzz_recording";
 
+#define ROOM 2048u // more than an input of the hunt can say
+
 static struct ops program, back;
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc, (void)argv;
+    if (!ops_reserve(&program, ROOM, ROOM) || !ops_reserve(&back, ROOM, ROOM))
+        exit(2);
+    return 0;
+}
 
 static void check_slots(void)
 {

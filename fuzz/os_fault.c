@@ -11,8 +11,6 @@
 #define _GNU_SOURCE 1
 #include "allocator.h"
 
-#include <seam/sanitizer.h>
-
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -205,9 +203,6 @@ void os_fault_reset(void)
 {
     while (reserved != 0) {
         struct reservation r = reservations[--reserved];
-#if defined(HAK_ASAN)
-        __asan_unpoison_memory_region(r.p, r.bytes);
-#endif
         if (!__real_hak_os_release(r.p, r.bytes))
             wrong("cannot be given back", r.p, r.bytes);
     }
