@@ -169,7 +169,7 @@ int load_spawn_role(const char *name, const char *text)
 {
     char *argv[] = { (char *)"stress", (char *)name, (char *)"--role", (char *)text, NULL };
 
-    return load_spawn(argv, watch.stall_seconds);
+    return load_spawn(argv, 4 * watch.stall_seconds);
 }
 
 size_t load_memory_bytes(void)

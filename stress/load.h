@@ -105,7 +105,7 @@ const char *load_self(void);
 // Starts this program again with `argv` (ended by NULL) and waits for it; returns its wait status.
 // Kills it and fails after `seconds_max`.
 int load_spawn(char *const argv[], double seconds_max);
-// The same for `stress LOAD --role TEXT`, within the stall time.
+// The same for `stress LOAD --role TEXT`, within four times the stall time.
 int load_spawn_role(const char *name, const char *text);
 size_t load_rss_bytes(void);
 // Memory that the allocator holds: RSS; under a sanitizer, whose shadow is part of RSS and stays,

@@ -2,7 +2,7 @@
 //
 // A round runs three loads at a time in this process, drawn at random, with random numbers of
 // threads, then a moment of silence: all threads have ended, the heap is audited, nothing is live.
-// Every few rounds the loads that need a process of their own (oom, purge, calls) run in one.
+// Every few rounds the loads that need a process of their own (oom, purge, calls, frag) run in one.
 // With --csv FILE a sampler writes one line per interval; scripts/stress plots it.
 //
 // Catches: what a single load cannot: memory that creeps up over hours, tiers that disturb each
@@ -30,7 +30,7 @@ static const struct load *const mixed[] = {
     &load_realloc, &load_align, &load_huge,    &load_reuse
 };
 #define MIXED (sizeof mixed / sizeof mixed[0])
-static const char *const alone[] = { "oom", "purge", "calls" };
+static const char *const alone[] = { "oom", "purge", "calls", "frag" };
 #define ALONE (sizeof alone / sizeof alone[0])
 
 struct sampler {
@@ -129,11 +129,14 @@ static void round_together(struct run *r, struct sampler *s, struct rng *rng, do
 
 static void round_in_own_process(const char *name)
 {
-    char seconds[16];
-    char *argv[] = { (char *)"stress", (char *)name, (char *)"--seconds", seconds, NULL };
+    char seconds[16], stall[32];
+    char *argv[] = {
+        (char *)"stress", (char *)name, (char *)"--seconds", seconds, (char *)"--stall", stall, NULL
+    };
     int status;
 
     snprintf(seconds, sizeof seconds, "%d", OWN_PROCESS_SECONDS);
+    snprintf(stall, sizeof stall, "%.0f", watch.stall_seconds);
     status = load_spawn(argv, OWN_PROCESS_SECONDS + 10 * watch.stall_seconds);
     if (status != 0)
         load_fail(NULL, "`stress %s` ended with status %#x", name, status);
