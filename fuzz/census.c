@@ -13,6 +13,7 @@
 #include <large.h>
 
 #include "sched/process.h"
+#include "sched/system.h"
 
 static char wrong[200];
 static const void *stale;
@@ -131,4 +132,19 @@ bool census_has_marks(const void *p)
     for (unsigned w = 0; w < SLAB_WORDS_MAX; w++)
         marks |= load_relaxed(REMOTE_COUNT, &s->remote[w]);
     return marks != 0;
+}
+
+const char *census_unused(bool whole)
+{
+    if (hak_arena.base == NULL)
+        return NULL;
+    for (uint32_t i = 0, begun = hak_superslabs_begun(); i < begun; i++)
+        for (uint32_t m = hak_mask_unused(hak_superslab_word(i)); m != 0; m &= m - 1) {
+            char *base = hak_unit_base(i * SUPERSLAB_UNITS + lowest_bit(m));
+            if (system_keep_zero(base, UNIT_SIZE, whole))
+                continue;
+            snprintf(wrong, sizeof wrong, "UNUSED unit %p does not read as zero", (void *)base);
+            return wrong;
+        }
+    return NULL;
 }

@@ -27,4 +27,8 @@ bool census_is_out(const void *p, bool marked);
 // Whether the record of the units at p has marks in its remote bitmap.
 bool census_has_marks(const void *p);
 
+// At the end of an execution: units that the allocator calls UNUSED read as zero, which calloc
+// relies on. NULL, or what is wrong. `whole`: looks at every byte. Speeds up the next reset.
+const char *census_unused(bool whole);
+
 #endif

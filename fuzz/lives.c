@@ -167,10 +167,12 @@ static bool check_unit(uint32_t unit, bool ends)
     const struct slab *s = hak_slab_of_unit(unit);
     if (hak_slab_unit(s) == unit && check_record(s, ends))
         return true;
-    for (uint32_t i = 0, n = hak_heaps_count(); i < n; i++)
+    for (uint32_t i = 0, n = hak_heaps_count(); i < n; i++) {
+        const struct heap *h = hak_heaps_at(i);
         for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++)
-            if (check_magazine(hak_heaps_at(i), c, unit, ends))
+            if (hak_magazine_count(&h->magazines[c]) != 0 && check_magazine(h, c, unit, ends))
                 return true;
+    }
     return false;
 }
 

@@ -362,7 +362,7 @@ static void choose_strategy(void)
     }
 }
 
-static void execute(void)
+static void execute(bool thoroughly)
 {
     reset_all();
     choose_strategy();
@@ -389,8 +389,12 @@ static void execute(void)
     }
     if (sched_frozen() != 0)
         return; // what it holds is lost, by design: no census
-    if (run.target->finish == NULL || !run.target->finish(&run.exec))
-        exec_finish(&run.exec);
+    if (run.target->finish != NULL && run.target->finish(&run.exec))
+        return;
+    exec_finish(&run.exec);
+    const char *wrong = census_unused(thoroughly);
+    if (wrong != NULL)
+        found(&run.exec, NULL, wrong);
 }
 
 static bool runs_twice(const uint8_t *data, size_t size)
@@ -437,10 +441,11 @@ int scheduled_run(const struct scheduled_target *target, const uint8_t *data, si
 {
     if (!decode(target, data, size))
         return -1;
-    execute();
+    bool twice = runs_twice(data, size);
+    execute(twice);
     uint64_t hash = run.report.hash;
-    if (runs_twice(data, size)) {
-        execute();
+    if (twice) {
+        execute(twice);
         if (run.report.hash != hash) {
             snprintf(run.reason, sizeof run.reason, "two executions of one input differ");
             report_found(NULL);

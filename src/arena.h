@@ -91,7 +91,8 @@ static inline bool hak_live_set(const void *p)
 // p came back. Of several threads that free the same block exactly one gets true.
 static inline bool hak_live_clear(const void *p)
 {
-    return exchange_acq_rel(LIVE_CLEAR, hak_live_byte(p), 0) != 0;
+    // Relaxed: it elects one. The byte's next 1 comes after it on the block's way to its next user.
+    return exchange_relaxed(LIVE_CLEAR, hak_live_byte(p), 0) != 0;
 }
 
 static inline bool hak_live_is_set(const void *p)

@@ -123,7 +123,10 @@ $(foreach f,afl afl-plain afl-cmplog,$(call sched_use,sched-$(f),$(AFL_CC),$(f))
 SCHED_MODEL := $(call hak_out,sched,$(CC),small)/tests/model
 SCHED_ORDERS := $(call hak_out,sched-tsan,$(CLANG),small)/tests/model/protocol
 
-.PHONY: litmus planted model orders
+SCHED_RATE := $(foreach i,$(call hak_out,sched,$(CC),small) $(call hak_out,sched,$(CC),default) \
+    $(call hak_out,sched-asan,$(CLANG),small),$(i)/replay/fuzz_sched)
+
+.PHONY: litmus planted model orders rate
 litmus: $(SCHED_MODEL)/litmus ## the model of memory against the classic litmus tests
 	@$<
 planted: $(SCHED_MODEL)/planted ## the scheduler against planted bugs, with each strategy
@@ -132,3 +135,8 @@ model: litmus planted $(SCHED_MODEL)/protocol ## every execution of the protocol
 	@scripts/model $(SCHED_MODEL)/protocol
 orders: $(SCHED_ORDERS) ## each memory order weakened: which scenario falls
 	@TSAN_OPTIONS="report_bugs=1:exitcode=0:log_path=/dev/null" scripts/model $< orders
+rate: $(SCHED_RATE) ## executions a second of processor time: 3 threads, 30 operations
+	@TIMEFORMAT=%U; for p in $^; do \
+	    s=$$({ time ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0 \
+	        $$p --times 10000 corpus/fuzz_sched/seed/thirty.ops >/dev/null; } 2>&1) && \
+	    awk -v s="$$s" -v p="$$p" 'BEGIN { printf "%8.0f  %s\n", 10000 / s, p }' || exit 1; done

@@ -158,23 +158,22 @@ static _Noreturn void nobody_can_go_on(void)
 
 // ---- decisions ----
 
+// A thread of core.waiting.
 static bool can_go_on(uint32_t t)
 {
     const struct event *e = &core.pending[t];
     if (e->site->kind == EVENT_LOCK)
         return *(const uint32_t *)e->address == 0;
-    if (e->site->kind == EVENT_WAIT)
-        return core.threads[t].ready(core.threads[t].ready_arg);
-    return true;
+    return core.threads[t].ready(core.threads[t].ready_arg);
 }
 
 static uint32_t enabled_threads(void)
 {
-    uint32_t enabled = 0;
-    for (uint32_t m = core.unfinished & ~core.frozen; m != 0; m &= m - 1) {
+    uint32_t enabled = core.unfinished & ~core.frozen;
+    for (uint32_t m = enabled & core.waiting; m != 0; m &= m - 1) {
         uint32_t t = (uint32_t)__builtin_ctz(m);
-        if (can_go_on(t))
-            enabled |= 1u << t;
+        if (!can_go_on(t))
+            enabled &= ~(1u << t);
     }
     if (enabled & ~core.yielding)
         enabled &= ~core.yielding;
@@ -271,6 +270,8 @@ void core_point(const struct sched_site *at, uintptr_t address)
     if (core.quiet)
         return;
     core.pending[t] = (struct event){ at, address };
+    core.waiting &= ~(1u << t);
+    core.waiting |= (uint32_t)(at->kind == EVENT_LOCK || at->kind == EVENT_WAIT) << t;
     core.local_step[t]++;
     if (core.program->observe != NULL) {
         core.quiet++;
@@ -350,6 +351,7 @@ enum sched_outcome sched_run(const struct sched_program *program, struct strateg
     core.strategy = strategy;
     core.report = report;
     core.quiet = core.step = core.frozen = core.spun = core.yielding = core.current = 0;
+    core.waiting = 0;
     core.decided_away = false;
     core.unfinished = (1u << program->threads) - 1;
     report->kind[0] = report->message[0] = 0;

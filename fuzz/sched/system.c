@@ -53,6 +53,7 @@ static struct {
     size_t committed_pages;
     size_t dirty_first, dirty_end; // all committed pages of this execution lie between
     uint8_t committed[PAGES], accessible[PAGES];
+    uint8_t zero[PAGES]; // reads as zero and will not be written before the reset
     uint64_t calls, failing_first, failing_end;
     uint64_t failed;   // made to fail
     uint64_t failures; // of any kind
@@ -112,13 +113,16 @@ static void uncommit(size_t first, size_t count)
 {
     for (size_t i = first; i < first + count;) {
         size_t end = i;
-        while (end < first + count && sys.committed[end])
+        bool zero = sys.zero[i];
+        while (end < first + count && sys.committed[end] && sys.zero[end] == zero)
             end++;
         if (end > i) {
-            zero_pages(i, end - i);
+            if (!zero)
+                zero_pages(i, end - i);
             POISON(sys.base + i * SYSTEM_PAGE, (end - i) * SYSTEM_PAGE);
             races_ignore_begin();
             memset(sys.committed + i, 0, end - i);
+            memset(sys.zero + i, 0, end - i);
             races_ignore_end();
             sys.committed_pages -= end - i;
         }
@@ -450,6 +454,27 @@ void system_reset(size_t space_bytes, const char *options)
     sys.options = options;
     sys.messages[0] = 0;
     sys.message_bytes = 0;
+}
+
+static bool is_zero(const uint64_t *words, size_t bytes)
+{
+    uint64_t all = 0;
+    for (size_t i = 0; i < bytes / sizeof *words; i++)
+        all |= words[i];
+    return all == 0;
+}
+
+bool system_keep_zero(void *p, size_t bytes, bool whole)
+{
+    size_t first = page_of(p);
+    UNPOISON(p, bytes);
+    for (size_t i = first; i < first + bytes / SYSTEM_PAGE; i++) {
+        const void *page = sys.base + i * SYSTEM_PAGE;
+        if (!is_zero(page, whole ? SYSTEM_PAGE : SYSTEM_LINE))
+            return false;
+        sys.zero[i] = sys.committed[i];
+    }
+    return true;
 }
 
 const char *system_messages(void)

@@ -26,6 +26,11 @@ bool system_protect_none(const struct sched_site *at, void *p, size_t bytes);
 // (the string stays the caller's), or NULL. Maps the region at its first call, or exits.
 void system_reset(size_t space_bytes, const char *options);
 
+// Committed pages that read as zero and will not be written before the next reset, which then need
+// not zero them. Looks at all of each page, or at its first line; false if that is not zero.
+#define SYSTEM_LINE ((size_t)64)
+bool system_keep_zero(void *p, size_t bytes, bool whole);
+
 // True if every byte of the range may be accessed.
 bool system_is_committed(const void *p, size_t bytes);
 size_t system_committed_bytes(void);
