@@ -96,16 +96,28 @@ static bool must_fail(const struct call *call)
     return call->overflow || call->bad_align || call->asked > PTRDIFF_MAX;
 }
 
+// A system that failed while the arena was set up may have left a smaller one.
+static uint64_t arena_bytes(const struct exec *exec)
+{
+    struct hak_stats stats;
+    int saved = errno;
+    if (!exec->alone || exec->allocator->os_failed() == 0)
+        return exec->arena_bytes;
+    exec->allocator->get_stats(&stats);
+    errno = saved;
+    return stats.reserved_bytes < exec->arena_bytes ? stats.reserved_bytes : exec->arena_bytes;
+}
+
 static bool may_fail(const struct call *call)
 {
     const struct exec *exec = call->exec;
+    uint64_t arena = arena_bytes(exec);
     size_t wanted;
     if (exec->allocator->os_failed() != call->os_failed)
         return true;
     if (__builtin_add_overflow(call->asked, call->align, &wanted))
         return true;
-    return wanted > exec->arena_bytes / 8 ||
-           exec->shadow.live_usable_bytes + wanted > exec->arena_bytes / 4;
+    return wanted > arena / 8 || exec->shadow.live_usable_bytes + wanted > arena / 4;
 }
 
 static void check_null(const struct call *call, int error)

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,11 +60,16 @@ class Instance:
         return f"{self.flavour}-{self.geometry}"
 
     def folder(self):
-        compiler = AFL_CC if self.flavour == "afl" else CLANG
+        compiler = AFL_CC if self.flavour.startswith("afl") else CLANG
         return BUILD / f"{self.flavour}-{compiler}{'-small' if self.geometry == 'small' else ''}"
 
     def hunter(self):
         return self.folder() / "hunt" / self.target
+
+    def cmplog(self):
+        """The program that tells AFL++ what was compared with what; None where the language's own
+        mutator knows more."""
+        return replace(self, flavour="afl-cmplog").hunter() if self.kind == "bytes" else None
 
     def replayer(self):
         return self.folder() / "replay" / self.target
@@ -157,3 +162,36 @@ def encode_seeds(target):
         else:
             shutil.copyfile(path, ROOT / folder / path.name)
     return folder, len(files)
+
+
+def quoted(data):
+    return '"' + "".join(chr(b) if 32 <= b < 127 and b not in b'"\\' else f"\\x{b:02x}"
+                         for b in data) + '"'
+
+
+def words(instance):
+    if instance.target == "fuzz_options":
+        names = re.findall(r"^    X\((\w+), ", (ROOT / "src/options.c").read_text(), re.M)
+        return [f"{name}=".encode() for name in names] + [b",", b"0", b"1"]
+    text = (ROOT / "fuzz/ops.h").read_text()
+    kinds = re.search(r"#define OPS_KINDS\(X\)(.*?)\n\n", text, re.S)[1]
+    if instance.target == "fuzz_ops":
+        return [b"HAKO\x01", b"threads ", b"strategy ", b"seed ", b"decide "] + [
+            name.encode() for name in re.findall(r'X\(\w+, "(\w+)"', kinds)]
+    return [b"HAKO\x01"] + [bytes([kind]) for kind in range(len(re.findall(r"\bX\(", kinds)))]
+
+
+def dictionary(instance):
+    """Words that the target's inputs are made of, from the sources that read them, as engines read
+    it: where the language's mutator is not linked in, or no engine's own would find them."""
+    return "".join(f"{quoted(word)}\n" for word in words(instance))
+
+
+def dictionary_file(instance):
+    """Writes the dictionary where inputs are text: elsewhere it helps nothing, and this is None."""
+    if instance.target not in ("fuzz_options", "fuzz_ops"):
+        return None
+    path = ROOT / instance.work() / "dictionary"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(dictionary(instance))
+    return path
