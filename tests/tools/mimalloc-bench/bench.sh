@@ -2,8 +2,9 @@
 # A stand-in for the runner of mimalloc-bench: our own, with the conventions that
 # scripts/mimalloc-bench relies on and nothing else. It is run in out/bench; wants
 # ../../build-bench-env.sh and ../../extern; knows allocators by name, and more from
-# --external=FILE, `name path` on each line; its only test is `strings`, each run of which leaves
-# `test allocator time rss user sys faults reclaims` in benchres.csv.
+# --external=FILE, `name path` on each line. Each run of a test leaves
+# `test allocator time rss user sys faults reclaims` in benchres.csv, and a line of the command time
+# before it if the test failed: `strings` works, `broken` does not.
 set -eu
 [ -f ../../build-bench-env.sh ] && [ -d ../../extern ] || { echo "not in out/bench" >&2; exit 1; }
 allocators=""
@@ -15,7 +16,7 @@ for argument; do
             allocators="$allocators sys"
             library[sys]=""
             ;;
-        strings) tests="$tests $argument" ;;
+        strings | broken) tests="$tests $argument" ;;
         --external=*)
             while read -r name path; do
                 allocators="$allocators $name"
@@ -34,6 +35,7 @@ for test in $tests; do
             open(my $maps, "<", "/proc/self/maps"); my $text = join("", <$maps>);
             print STDERR $text =~ m{/(libhakmem[^\n/]*)} ? "$1\n" : "none\n"' \
             >"$test-$allocator-out.txt" 2>"$test-$allocator-library.txt"
+        [ "$test" != broken ] || echo "Command exited with non-zero status 1" >>benchres.csv
         echo "$test $allocator 0.01 2000 0.00 0.00 0 100" >>benchres.csv
     done
 done
