@@ -14,6 +14,10 @@
 #define SHARE_BYTES LOAD_BUDGET(16 * MIB)
 #define BLOCKS_MAX (128 * KIB)
 #define WARM_CYCLES 18u // each size once
+// The hardened flavour puts off the reuse of at most so many blocks per thread (384 in a quarantine,
+// 32 long ones of two SuperSlabs each). Each keeps a SuperSlab from being free as a whole, so that
+// many more may be begun: addresses, not memory.
+#define SUPERSLABS_PUT_OFF (HAK_MITIGATIONS != 0 ? 384u + 2 * 32u : 0u)
 
 static const size_t sizes[] = { 16,  3072,     48,        40 * KIB, 112,     700 * KIB,
                                 256, 1024,     300 * KIB, 640,      3 * MIB, 8 * KIB,
@@ -67,7 +71,8 @@ static void judge(struct run *r, uint64_t cycle, uint64_t *warm)
     hak_get_stats(&stats);
     if (cycle == WARM_CYCLES)
         *warm = stats.superslabs;
-    if (cycle > WARM_CYCLES && stats.superslabs > *warm + *warm / 2 + 8)
+    if (cycle > WARM_CYCLES &&
+        stats.superslabs > *warm + *warm / 2 + 8 + r->threads * SUPERSLABS_PUT_OFF)
         load_fail(NULL, "cycle %llu: %llu SuperSlabs, %llu after the first round of all sizes",
                   (unsigned long long)cycle, (unsigned long long)stats.superslabs,
                   (unsigned long long)*warm);
