@@ -147,8 +147,9 @@ class LibFuzzer(Counting):
 
     def command(self, piece, corpus, seeds):
         return [absolute(self.program), "-fork=1", "-ignore_crashes=1", "-ignore_timeouts=1",
-                "-ignore_ooms=1", f"-max_total_time={piece.seconds}", "-timeout=25",
-                f"-max_len={self.instance.max_len}", f"-rss_limit_mb={piece.memory_mb}",
+                "-ignore_ooms=1", "-report_slow_units=100000", "-timeout=25",
+                f"-max_total_time={piece.seconds}", f"-max_len={self.instance.max_len}",
+                f"-rss_limit_mb={piece.memory_mb * 3 // 4}",
                 f"-seed={piece.seed}", f"-artifact_prefix={piece.part('found')}/", corpus, seeds]
 
     def before(self, piece, number):
@@ -179,7 +180,7 @@ class Canary(LibFuzzer):
 
     def command(self, piece, corpus, seeds):
         return [absolute(self.program), f"-max_total_time={self.seconds_max}",
-                f"-max_len={self.instance.max_len}", f"-seed={piece.seed}", "-timeout=25",
+                f"-max_len={self.instance.max_len}", f"-seed={piece.seed}", "-timeout=60",
                 f"-artifact_prefix={piece.part('found')}/", piece.part("corpus"), seeds]
 
     def results(self, piece, text, status):

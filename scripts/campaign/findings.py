@@ -13,7 +13,9 @@ from pathlib import Path
 import fuzzing
 
 MINIMISED_PER_FAULT = 5  # more inputs of one fault are counted, not shrunk
-REPRO_SECONDS = 300
+REPRO_SECONDS = 120
+CLASSES_MAX = 200  # of a campaign: more are counted, not kept
+TEXT_MAX = 1 << 20  # of a time line
 MINIMISE_SECONDS = 900
 FRAME = re.compile(r"^ +#\d+ (?:0x[0-9a-f]+ in )?(\S+) .*?(\w+\.[ch]):(\d+)", re.M)
 
@@ -163,33 +165,56 @@ class Findings:
         """
         kept = self.scratch / target
         kept.mkdir(parents=True, exist_ok=True)
-        name = path.name if path.name.startswith(label) else f"{label}-{path.name}"
+        name = f"hang-{path.name}" if path.parent.name == "hangs" else path.name
+        name = name if name.startswith(label) else f"{label}-{name}"
         copy = kept / re.sub(r"[^\w.-]", "_", name)
         shutil.copyfile(path, copy)
+        try:
+            return self.classify(target, copy, arm, log, replayer)
+        finally:
+            copy.unlink()
+
+    def classify(self, target, copy, arm, log, replayer):
         said, status = self.repro(copy, target, replayer)
         repeats = status == 1
+        if not repeats and re.search("-timeout-|-hang-", copy.name):
+            # A busy machine was slow: no fault of the target.
+            self.journal.put("note", text=f"{arm}: an input that took long does not when alone")
+            return False
         raw = class_of(said if repeats else log)
         folder = self.known(target, raw, raw)
-        shrunk = self.shrunk.setdefault((target, raw.fault), 0)
         result, key = None, raw
-        if folder is None and repeats and not replayer and shrunk < MINIMISED_PER_FAULT:
-            self.shrunk[target, raw.fault] += 1
-            result = self.minimise(copy, target)
-            if result:
-                after, status = self.repro(result, target)
-                if status == 1 and class_of(after).fault == raw.fault:
-                    said, key = after, class_of(after)
-                    folder = self.known(target, key, raw)
-        if folder is not None:
-            known = self.again(folder)
-            self.raw[target, raw] = folder
-            self.journal.put("finding", target=target, folder=known["folder"], is_new=False,
-                             fault=known["class"]["fault"], arm=arm)
+        if folder is None and repeats and not replayer:
+            result, key, said = self.shrink(target, copy, raw, said)
+            folder = self.known(target, key, raw)
+        if folder is not None or len(self.classes) >= CLASSES_MAX:
+            self.count_again(target, folder, raw, arm)
             return False
         place = self.folder / target / key.slug() / copy.name
         command = f"{replayer} {place}" if replayer else None
         self.make(target, key, raw, said if repeats else log, arm, copy, result, repeats, command)
         return True
+
+    def shrink(self, target, path, raw, said):
+        """(minimised file or None, its class, what it says)"""
+        before = self.shrunk.get((target, raw.fault), 0)
+        if before >= MINIMISED_PER_FAULT:
+            return None, raw, said
+        self.shrunk[target, raw.fault] = before + 1
+        result = self.minimise(path, target)
+        if result:
+            after, status = self.repro(result, target)
+            if status == 1 and class_of(after).fault == raw.fault:
+                return result, class_of(after), after
+        return None, raw, said
+
+    def count_again(self, target, folder, raw, arm):
+        """One more input of a class; without a folder: of one of too many."""
+        known = self.again(folder) if folder else {"folder": "", "class": {"fault": raw.fault}}
+        if folder:
+            self.raw[target, raw] = folder
+        self.journal.put("finding", target=target, folder=known["folder"], is_new=False,
+                         fault=known["class"]["fault"], arm=arm)
 
     def minimise(self, path, target):
         """The minimised file, or None: hangs and races of real threads do not shrink."""
@@ -209,9 +234,7 @@ class Findings:
         key = class_of(log)
         folder = self.known(target, key, key)
         if folder is not None:
-            known = self.again(folder)
-            self.journal.put("finding", target=target, folder=known["folder"], is_new=False,
-                             fault=known["class"]["fault"], arm=arm)
+            self.count_again(target, folder, key, arm)
             return False
         self.make(target, key, key, log, arm, None, None, False, command)
         return True
@@ -230,7 +253,7 @@ class Findings:
                     shutil.copyfile(part, folder / ("minimized" + part.suffix))
             shown = relative / ("minimized" + result.suffix)
         command = command or f"make repro FILE={shown}"
-        (folder / "timeline.txt").write_text(said)
+        (folder / "timeline.txt").write_text(said[-TEXT_MAX:])
         known = {"target": target, "arm": arm, "folder": str(relative), "command": command,
                  "repeats": repeats, "minimised": result is not None, "inputs": 1,
                  "found": time.strftime("%Y-%m-%d %H:%M:%S"),

@@ -102,7 +102,7 @@ class Runner:
         return self.disk[1]
 
     def too_much(self, number, log, memory_kb):
-        if memory_kb > self.limits["memory_mb"] * 1024 * 1.5:
+        if memory_kb > self.limits["memory_mb"] * 1024:
             return "memory"
         if log.stat().st_size > LOG_BYTES_MAX:
             return "log"

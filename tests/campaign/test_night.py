@@ -27,7 +27,7 @@ class NightTest(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
 
     def test_killed_and_resumed(self):
-        night = support.Night(self.folder, HOURS="0.003")
+        night = support.Night(self.folder, HOURS="0.003", JOBS="2")
         process = night.start()
         running = lambda: (any(e["e"] == "ended" for e in night.events())  # noqa: E731
                            and night.events()[-1]["e"] in ("slice", "sample"))
