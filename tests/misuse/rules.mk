@@ -44,4 +44,5 @@ misuse-without: $(MISUSE_PROGRAMS) $(call mitigation_libraries,without) ## each 
 	@scripts/tally misuse-without -- tests/misuse/run $(MISUSE_OUT) \
 	    $(call mitigation_libraries,without)
 misuse-table: $(MISUSE_PROGRAMS) $(MISUSE_MEASURED) ## measure what is stopped, into SECURITY.md
-	tests/misuse/table --runs=$(or $(RUNS),10) $(PEERS:%=--peer=%) $(MISUSE_OUT) $(MISUSE_MEASURED)
+	tests/misuse/table --runs=$(or $(RUNS),10) $(PEERS:%=--peer=%) $(MISUSE_OUT) \
+	    $(MISUSE_MEASURED)
