@@ -21,7 +21,6 @@ static const struct ops_limits limits = { .ops_max = 1024,
                                           .size_max = GEOMETRY_SMALL ? 1u << 20 : 8u << 20,
                                           .fail_min = (uint64_t)1 << 47 };
 static struct exec exec;
-static uint64_t arena_bytes; // of an allocator whose system does not fail
 static struct ops program;
 
 static void found(struct exec *e, const struct op *op, const char *reason)
@@ -40,24 +39,11 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
         fprintf(stderr, "%s: out of memory\n", target_name);
         exit(2);
     }
-    arena_bytes = exec.arena_bytes;
     exec.fail = found;
     exec.alone = true;
     exec.live_bytes_max = GEOMETRY_SMALL ? 8u << 20 : 32u << 20;
     exec.shadow.use_all = !TARGET_EXACT_BOUNDS;
     return 0;
-}
-
-// A system that failed while the arena was set up may have left a smaller one.
-static void look_at_arena(uint64_t *os_failed)
-{
-    struct hak_stats stats;
-    uint64_t failed = exec.allocator->os_failed();
-    if (failed == *os_failed)
-        return;
-    *os_failed = failed;
-    exec.allocator->get_stats(&stats);
-    exec.arena_bytes = stats.reserved_bytes;
 }
 
 bool target_print(const uint8_t *data, size_t size, FILE *out)
@@ -75,12 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     world_reset();
     exec_reset(&exec, program.header.seed);
     exec.children = 2;
-    exec.arena_bytes = arena_bytes;
-    uint64_t os_failed = exec.allocator->os_failed();
-    for (size_t i = 0; i < program.count; i++) {
+    for (size_t i = 0; i < program.count; i++)
         exec_op(&exec, &program.list[i]);
-        look_at_arena(&os_failed);
-    }
     exec_finish(&exec);
     return 0;
 }

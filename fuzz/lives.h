@@ -13,7 +13,8 @@ void lives_reset(void);
 //   - no list and no inbox has the record; who ends it holds its token
 //   - no magazine has a block of its units. A batch that is being flushed may still stand in the
 //     magazine of its heap; it is gone when that heap leaves its slow path
-// As census.h: no other thread may run meanwhile, and what is allowed there is here. NULL, or what is wrong (static).
+// As census.h: no other thread may run meanwhile, and what is allowed there is allowed here. NULL,
+// or what is wrong (static).
 const char *lives_check(void);
 
 // The heap is a user's fault from here on: no more checks until the reset.

@@ -6,8 +6,8 @@
 //
 // What is reserved is written down: only whole reservations may be given back, and a reset gives
 // all of them back. From the first reset on each reservation is moved to a place that depends on
-// those before it alone, because addresses decide where things lie in hash tables. Hooks of thread ends and forks are registered once in the life of the process,
-// whatever is reset.
+// those before it alone, because addresses decide where things lie in hash tables. Hooks of thread
+// ends and forks are registered once in the life of the process, whatever is reset.
 #define _GNU_SOURCE 1
 #include "allocator.h"
 

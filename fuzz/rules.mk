@@ -40,7 +40,8 @@ FUZZ_WORLD := fuzz/world.c fuzz/sched/pristine.c
 FUZZ_PARTS_fuzz_api := $(FUZZ_ORACLE) $(FUZZ_WORLD)
 FUZZ_PARTS_fuzz_threads := $(FUZZ_ORACLE)
 FUZZ_PARTS_fuzz_canary := $(FUZZ_ORACLE) $(FUZZ_WORLD)
-FUZZ_PARTS_fuzz_corrupt := $(FUZZ_ORACLE) $(FUZZ_WORLD) fuzz/corruption.c fuzz/verdict.c fuzz/trial.c
+FUZZ_PARTS_fuzz_corrupt := $(FUZZ_ORACLE) $(FUZZ_WORLD) fuzz/corruption.c fuzz/verdict.c \
+    fuzz/trial.c
 FUZZ_PARTS_fuzz_sizeclass := fuzz/target.c fuzz/os_fault.c $(FUZZ_LANGUAGE)
 $(foreach t,slab units remote mapped,$(eval FUZZ_PARTS_fuzz_$(t) := \
     fuzz/target.c fuzz/os_fault.c $(FUZZ_LANGUAGE) $(FUZZ_WORLD)))
@@ -131,8 +132,8 @@ $(call hak_test_needs,unit/test_shadow,$(FUZZ_LANGUAGE:.c=.o) fuzz/exec.o fuzz/e
 
 # ---- corpora ----
 
-# CC's plain builds, and clang's under ASan+UBSan, replay the whole corpus; targets on logical threads
-# under the races of ThreadSanitizer's fibers too. For scripts/tally.
+# CC's plain builds, and clang's under ASan+UBSan, replay the whole corpus; targets on logical
+# threads under the races of ThreadSanitizer's fibers too. For scripts/tally.
 REPLAYS_CC = $(foreach g,default small,\
     $(FUZZ_TARGETS:%=$(call hak_out,audit,$(CC),$(g))/replay/%) \
     $(SCHED_TARGETS:%=$(call hak_out,sched,$(CC),$(g))/replay/%))
@@ -143,12 +144,13 @@ REPLAYS_CLANG = $(foreach g,default small,\
 # For the valgrind flavour it is memcheck that looks on.
 ifeq ($(TEST_FLAVOUR),valgrind)
 $(foreach g,default small,$(call fuzz_use,valgrind,$(CC),$(g)))
-REPLAYS_CC = $(foreach g,default small,$(FUZZ_TARGETS:%=$(call hak_out,valgrind,$(CC),$(g))/replay/%))
+REPLAYS_CC = $(foreach g,default small,\
+    $(FUZZ_TARGETS:%=$(call hak_out,valgrind,$(CC),$(g))/replay/%))
 REPLAYS_CLANG =
 endif
 .PHONY: replay replay-cc repro
 .SECONDEXPANSION:
-replay: $$(REPLAYS_CC) $$(REPLAYS_CLANG) ## run all kept inputs of all targets, without a fuzzing engine
+replay: $$(REPLAYS_CC) $$(REPLAYS_CLANG) ## run all kept inputs of all targets, without an engine
 	@scripts/tally replay -- scripts/replay $^
 replay-cc: $$(REPLAYS_CC) ## the same in the plain builds of CC only
 	@scripts/tally replay-cc -- scripts/replay $^
@@ -160,7 +162,7 @@ DEATHS = $(foreach f,$(call hak_out,sched,$(CC),small)/replay \
     $(call hak_out,sched-fuzz,$(CLANG),small)/hunt \
     $(if $(shell command -v $(AFL_CC)),$(call hak_out,afl,$(AFL_CC),small)/hunt),$(f)/fuzz_deaths)
 .PHONY: deaths
-deaths: $$(DEATHS) $(BUILD)/ops ## however an input dies, the report says why, and every engine the same
+deaths: $$(DEATHS) $(BUILD)/ops ## however an input dies, each engine says why, and the same
 	@scripts/tally deaths -- scripts/test-deaths
 repro: ## run one input under the checks and say what it does (FILE=)
 	@scripts/repro $(FILE)

@@ -7,8 +7,8 @@
 // stacks, the region of the virtual system) is made once and given back as it was.
 //
 // The oracle: every result of an operation (exec.c); at every step, whether a slab's life began or
-// ended as it must (lives.c); every CENSUS_STEPS steps a census of the live blocks (census.c: a whole
-// walk at each step would cost ten times the execution); the audit at barriers and at the end.
+// ended as it must (lives.c); every CENSUS_STEPS steps a census of the live blocks (census.c: at
+// each step it would cost ten times the execution); the audit at barriers and at the end.
 //
 // A failure inside of a thread ends the execution (sched_fail); all failures end in `report`, which
 // prints the time line and what was found, and aborts. A death that nobody here brought about, as
