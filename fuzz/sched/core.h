@@ -12,6 +12,7 @@ struct sched_thread {
     struct fiber fiber;
     uint32_t ranks_held[RANKS_HELD_MAX];
     uint32_t locks_held;
+    bool sets_hooks; // of the process, for which the others' first calls wait as for a lock
     uint32_t spurious_run;
     bool (*ready)(void *);
     void *ready_arg;

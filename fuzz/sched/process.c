@@ -39,6 +39,7 @@ void process_reset(void)
 void hak_thread_start(void (*on_exit)(void), void (*prepare)(void), void (*parent)(void),
                       void (*child)(void))
 {
+    core.threads[core.current].sets_hooks = true;
     races_write(&hooks.on_exit, sizeof hooks.on_exit); // in the place of the exit key
     hooks.on_exit = on_exit;
     hooks.prepare = prepare;
@@ -48,6 +49,7 @@ void hak_thread_start(void (*on_exit)(void), void (*prepare)(void), void (*paren
 
 void hak_thread_watch_exit(void)
 {
+    core.threads[core.current].sets_hooks = false; // its store is done: no point lies between
     races_read(&hooks.on_exit, sizeof hooks.on_exit);
     hooks.armed[core.current] = true;
 }

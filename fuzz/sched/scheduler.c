@@ -280,7 +280,8 @@ void core_point(const struct sched_site *at, uintptr_t address)
         races_ignore_end();
         core.quiet--;
     }
-    if (core.local_step[t] >= core.freeze_step[t] && core.threads[t].locks_held == 0)
+    if (core.local_step[t] >= core.freeze_step[t] && core.threads[t].locks_held == 0 &&
+        !core.threads[t].sets_hooks)
         core.frozen |= 1u << t;
     uint32_t next = decide();
     if (next == SCHED_NOBODY)
@@ -364,6 +365,7 @@ enum sched_outcome sched_run(const struct sched_program *program, struct strateg
         struct sched_thread *x = &core.threads[t];
         fiber_prepare(&x->fiber, thread_main, (void *)(uintptr_t)t);
         x->locks_held = x->spurious_run = 0;
+        x->sets_hooks = false;
         core.local_step[t] = 0;
         core.freeze_step[t] = t == program->frozen_thread ? program->frozen_step : SCHED_NOBODY;
         core.pending[t] = (struct event){ &site_begin, 0 };

@@ -121,7 +121,7 @@ void sched_quiet_end(void);
 // Marks a step of the harness in the trace, for `describe`; not a scheduling point.
 void sched_note(uint64_t note);
 // The running thread stops for ever at the `steps`-th scheduling point from here, or at the first
-// one after it where it holds no lock.
+// one after it where it holds no lock and does not set the process's hooks.
 void sched_freeze_after(uint32_t steps);
 // Bit per thread that has not ended; those that are frozen.
 uint32_t sched_unfinished(void);
