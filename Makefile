@@ -345,9 +345,9 @@ setup: ## install the packages that are missing (says what it does)
 
 -include tests/rules.mk tests/wrong/rules.mk fuzz/rules.mk fuzz/sched/rules.mk bench/rules.mk
 -include stress/rules.mk
--include trace/rules.mk fuzz/minimize.mk tests/mutants/rules.mk
+-include tests/model/rules.mk trace/rules.mk fuzz/minimize.mk tests/mutants/rules.mk
 -include packaging/rules.mk tools/rules.mk
--include tests/identical/rules.mk tests/misuse/rules.mk
+-include tests/identical/rules.mk tests/misuse/rules.mk bench/mitigations.mk
 -include report/rules.mk tests/campaign/rules.mk fuzz/oss-fuzz/rules.mk
 
 $(call hak_use,$(FLAVOUR),$(CC),$(GEOMETRY))

@@ -320,8 +320,8 @@ static void free_checked(void *p, unsigned tag)
 static void quarantine(struct heap *h, void *p, unsigned tag)
 {
     struct heap_extra *extra = hak_heap_extra(h);
-    hak_quarantine_add(&extra->quarantine, &extra->random, p, hak_class_bytes(tag));
-    while ((p = hak_quarantine_due(&extra->quarantine)) != NULL)
+    p = hak_quarantine_add(&extra->quarantine, &extra->random, p, hak_class_bytes(tag));
+    for (; p != NULL; p = hak_quarantine_due(&extra->quarantine))
         free_checked(p, hak_tag_of(p));
 }
 

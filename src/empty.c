@@ -19,10 +19,12 @@ static struct atomic_u32 next;
 
 void hak_empty_start(void)
 {
-    char *base = os_reserve(EMPTY_BLOCKS * (size_t)MALLOC_ALIGN, os_page_size());
+    // With a page on both sides that is nobody's, whatever the kernel puts beside it.
+    size_t page = os_page_size();
+    char *base = os_reserve(EMPTY_BLOCKS * (size_t)MALLOC_ALIGN + 2 * page, page);
     if (base == NULL) // counted
         return;
-    hak_empty.base = base;
+    hak_empty.base = base + page;
     hak_empty.bytes = EMPTY_BLOCKS * (size_t)MALLOC_ALIGN;
 }
 

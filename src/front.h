@@ -24,7 +24,7 @@ ALWAYS_INLINE void *front_malloc_or(size_t n, void *(*slow)(size_t))
     if (unlikely(p == NULL))
         return slow(n);
     if (MITIGATE_BLOCKS)
-        hak_harden_take(p, hak_class_of(n + CANARY_BYTES), false);
+        hak_harden_take(p, (unsigned)(offset / sizeof(struct magazine)), false);
     sanitize_take(p, n, hak_class_bytes(hak_class_of(n + CANARY_BYTES)));
     return p;
 }

@@ -135,7 +135,8 @@ void hak_harden_take(void *p, unsigned class_index, bool fresh)
 void hak_harden_give(void *p, unsigned class_index)
 {
     size_t bytes = hak_class_bytes(class_index);
-    if (MITIGATE_POINTERS && unlikely(!is_start(p)))
+    // What is written to, or looked at where a block would end, must be a block.
+    if ((MITIGATE_POINTERS || MITIGATE_CANARY || FREE_IS_ZERO) && unlikely(!is_start(p)))
         fault_not_live(p, class_index);
     if (MITIGATE_STATE && unlikely((uintptr_t)p % MALLOC_ALIGN != 0 || !hak_live_clear(p)))
         fault_not_live(p, class_index);

@@ -15,8 +15,8 @@ struct held {
 };
 
 // Holds the block, which was freed and whose guards are no longer counted, back; older ones go to
-// the pool. False, and the block is as it was, if the system refuses, the block is too long, or other
-// heaps hold too much already.
+// the pool. False, and the block is as it was, if the system refuses, the block is too long, or
+// other heaps hold too much already.
 bool hak_held_add(struct held *held, struct slab *s, uint64_t now_ms);
 
 static inline uint32_t hak_held_count(const struct held *held)

@@ -9,30 +9,29 @@
 // the child, where it stays unused.
 #include "quarantine.h"
 
-#include "sizeclass.h"
-#include "arena.h"
+#include "fault.h"
+#include "slab.h"
 
 _Static_assert(is_power_of_two_constant(QUARANTINE_QUEUE), "indices wrap around");
 _Static_assert(is_power_of_two_constant(QUARANTINE_SHUFFLED), "places are random bits");
 
+// A slab ends when all its blocks are free: one that waits meanwhile was freed twice.
+_Noreturn COLD static void fault_ended(const void *p)
+{
+    hak_fault(FAULT_DOUBLE_FREE, p, own_load(&hak_slab_of_unit(hak_unit_of(p))->class_index));
+}
+
 static uint64_t bytes_of(const void *p)
 {
-    return hak_class_bytes(hak_tag_of(p));
+    unsigned tag = hak_tag_of(p);
+    if (unlikely(tag == TAG_NONE))
+        fault_ended(p);
+    return hak_class_bytes(tag);
 }
 
-static void enqueue(struct quarantine *q, void *p)
+// Takes the oldest of the queue, whose entries are [taken, added).
+static void *dequeue(struct quarantine *q, uint32_t taken)
 {
-    uint32_t added = own_load(&q->added);
-    own_store(&q->queue[added % QUARANTINE_QUEUE], p);
-    own_order();
-    own_store(&q->added, added + 1);
-}
-
-static void *dequeue(struct quarantine *q)
-{
-    uint32_t taken = own_load(&q->taken);
-    if (taken == own_load(&q->added))
-        return NULL;
     void *p = own_load(&q->queue[taken % QUARANTINE_QUEUE]);
     own_store(&q->taken, taken + 1);
     own_order();
@@ -40,7 +39,7 @@ static void *dequeue(struct quarantine *q)
     return p;
 }
 
-void hak_quarantine_add(struct quarantine *q, struct random_source *random, void *p, size_t bytes)
+void *hak_quarantine_add(struct quarantine *q, struct random_source *random, void *p, size_t bytes)
 {
     uint32_t at = hak_random_bits(random, highest_bit(QUARANTINE_SHUFFLED));
     struct own_ptr *place = &q->shuffled[at];
@@ -50,8 +49,14 @@ void hak_quarantine_add(struct quarantine *q, struct random_source *random, void
     own_order();
     own_store(place, p);
     own_order();
-    if (displaced != NULL)
-        enqueue(q, displaced);
+    if (displaced == NULL)
+        return NULL;
+    uint32_t added = own_load(&q->added), taken = own_load(&q->taken);
+    void *due = added - taken == QUARANTINE_QUEUE ? dequeue(q, taken) : NULL;
+    own_store(&q->queue[added % QUARANTINE_QUEUE], displaced);
+    own_order();
+    own_store(&q->added, added + 1);
+    return due;
 }
 
 // The block that was added last comes last.
@@ -70,18 +75,10 @@ static void *take_shuffled(struct quarantine *q)
     return NULL;
 }
 
-void *hak_quarantine_due(struct quarantine *q)
-{
-    bool full = own_load(&q->added) - own_load(&q->taken) == QUARANTINE_QUEUE;
-    bool heavy = own_load(&q->bytes) > QUARANTINE_BYTES_MAX;
-    return full || heavy ? hak_quarantine_take(q) : NULL;
-}
-
 void *hak_quarantine_take(struct quarantine *q)
 {
-    void *p = dequeue(q);
-    if (p == NULL)
-        p = take_shuffled(q);
+    uint32_t taken = own_load(&q->taken);
+    void *p = taken != own_load(&q->added) ? dequeue(q, taken) : take_shuffled(q);
     if (p == NULL) // after a fork in the middle of a step `bytes` may be too large
         own_store(&q->bytes, 0);
     return p;

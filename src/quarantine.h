@@ -19,14 +19,18 @@ struct quarantine {
     struct own_u64 bytes;  // of all blocks, at least
 };
 
-// The freed block waits from now on. Then the caller takes what hak_quarantine_due gives, to NULL.
-void hak_quarantine_add(struct quarantine *q, struct random_source *random, void *p, size_t bytes);
-
-// A block that need not wait any longer, because there are too many or too many bytes.
-void *hak_quarantine_due(struct quarantine *q);
-
 // Any block, until none is left.
 void *hak_quarantine_take(struct quarantine *q);
+
+// The freed block waits from now on. Returns one that need not any longer because there are too
+// many, or NULL. Then the caller takes what hak_quarantine_due gives, to NULL.
+void *hak_quarantine_add(struct quarantine *q, struct random_source *random, void *p, size_t bytes);
+
+// A block that need not wait any longer because there are too many bytes.
+static inline void *hak_quarantine_due(struct quarantine *q)
+{
+    return unlikely(own_load(&q->bytes) > QUARANTINE_BYTES_MAX) ? hak_quarantine_take(q) : NULL;
+}
 
 // Block `i` of QUARANTINE_BLOCKS_MAX, or NULL: for statistics and audits.
 void *hak_quarantine_at(const struct quarantine *q, uint32_t i);

@@ -91,9 +91,7 @@ def add_double_frees(add):
                           ('by another thread, then by the first', 'double_free_thread'),
                           ('by two other threads', 'double_free_two_threads'),
                           ('racing', 'double_free_race')):
-        # Of two that wait, the second may find its slab gone; it is told in other words then.
-        add(group, name, program, ((QUARANTINE, STATE), CLASS, MEASURED), (0, ANY, second),
-            sizes=SIZES)
+        add(group, name, program, (0, ANY, second), sizes=SIZES)
 
 
 def add_invalid_frees(add):
@@ -105,8 +103,6 @@ def add_invalid_frees(add):
             arguments=(str(where),), sizes=(0,))
     add('', '', 'free_foreign', (POINTERS, ANY, foreign), (0, ANY, LIVES), arguments=(), sizes=(0,))
     inside = 'invalid %s of %%p %%t'
-    # Alone, the canary is looked for where the block would end, and not there.
-    canary_first = (((CANARY, STATE | POINTERS), CLASS, MEASURED),)
     for size, offsets in ((8, (8, 1)), (100, (16, 111)), (4096, (16, 4095)), (200000, (65536,)),
                           (262144, (4096,)), (700000, (16, 65536, 131088)),
                           (8388608, (65536, 2097152, 8388600))):
@@ -114,10 +110,10 @@ def add_invalid_frees(add):
             for program, what in (('free_interior', 'free'), ('free_interior_thread', 'free'),
                                   ('realloc_interior', 'realloc'),
                                   ('usable_size_interior', 'malloc_usable_size')):
-                add('', '', program, *(canary_first if what == 'free' else ()),
-                    (0, ANY, inside % what), sizes=(size,), arguments=('SIZE', str(offset)))
+                add('', '', program, (0, ANY, inside % what), sizes=(size,),
+                    arguments=('SIZE', str(offset)))
     for offset, name in (1, 'unaligned'), (8, 'inside of the block'):
-        add(group, name, 'free_interior', *canary_first, (0, ANY, inside % 'free'),
+        add(group, name, 'free_interior', (0, ANY, inside % 'free'),
             arguments=('SIZE', str(offset)))
     for distance in '0x4000000', '0x40000000', '0x4000001':
         add(group if distance == '0x40000000' else '', 'far away (1 GiB)', 'free_never_allocated',
@@ -127,7 +123,8 @@ def add_invalid_frees(add):
             (0, ANY, 'free of never allocated %p %t'), arguments=('SIZE', blocks), sizes=(size,))
     for size in 8, 100:
         add('', '', 'free_neighbour',
-            ((STATE | POINTERS, RANDOM), ANY, 'free of never allocated %p %t'),
+            ((STATE | POINTERS | ZERO | CANARY | SWEEP, RANDOM), ANY,
+             'free of never allocated %p %t'),
             (STATE, ANY, 'double free of %p %t'),  # in a random order, nobody knows better
             (CANARY, ANY, MEASURED), (0, ANY, LIVES), sizes=(size,))
     for which, name in enumerate(('just below the arena', 'the last bytes of the arena',

@@ -88,6 +88,7 @@ static void test_seal(void **state)
         skip();
     expect_sealed(&hak_options);
     expect_sealed(&hak_arena);
+    expect_sealed(&hak_class_table);
     if (MITIGATE_STATE)
         expect_sealed(&hak_live);
 }

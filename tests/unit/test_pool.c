@@ -315,6 +315,27 @@ static void test_extend(void **state)
     assert_int_equal(claimed, end);
 }
 
+// Units and SuperSlabs come in an order that is the address's by chance only.
+static void test_order(void **state)
+{
+    (void)state;
+    enum { RUNS_SEEN = 24 };
+    unsigned ascending = 0, next_door = 0;
+    start_arena();
+    struct run last = acquire(1, POOL_FROM_NEW);
+    for (unsigned i = 0; i < RUNS_SEEN; i++) {
+        struct run r = { 0, 0, 0 };
+        assert_int_not_equal(hak_pool_acquire(1, 1, 1, POOL_ANY, &r), POOL_NONE);
+        ascending += r.unit > last.unit;
+        next_door += r.unit / SUPERSLAB_UNITS == last.unit / SUPERSLAB_UNITS;
+        last = r;
+    }
+    if (MITIGATE_RANDOM) // each fails once in many thousand runs
+        assert_true(ascending < RUNS_SEEN - 2 && next_door < RUNS_SEEN);
+    else
+        assert_true(ascending == RUNS_SEEN && next_door == RUNS_SEEN);
+}
+
 // ---- random operations, alone and with threads ----
 
 static void random_runs(unsigned seed, unsigned char me, int steps)
@@ -413,7 +434,8 @@ int main(void)
         cmocka_unit_test(test_tick),           cmocka_unit_test(test_exhaustion),
         cmocka_unit_test(test_system_refuses), cmocka_unit_test(test_huge),
         cmocka_unit_test(test_huge_align),     cmocka_unit_test(test_extend),
-        cmocka_unit_test(test_random),         cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_order),          cmocka_unit_test(test_random),
+        cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,8 +62,10 @@ static void run_class(unsigned class_index, uint32_t units)
     uint32_t blocks = own_load(&s->blocks);
     uint32_t came_out = 0, in_order = 0;
     for (uint32_t i = 0; i < blocks; i++) {
-        hak_quarantine_add(&quarantine, &generator, block(s, i), hak_class_bytes(class_index));
-        for (void *p; (p = hak_quarantine_due(&quarantine)) != NULL; came_out++) {
+        void *p = hak_quarantine_add(&quarantine, &generator, block(s, i),
+                                     hak_class_bytes(class_index));
+        for (p = p != NULL ? p : hak_quarantine_due(&quarantine); p != NULL;
+             p = hak_quarantine_due(&quarantine), came_out++) {
             assert_ptr_not_equal(p, block(s, i));
             in_order += p == block(s, came_out);
             note(s, p);

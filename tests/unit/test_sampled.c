@@ -199,14 +199,45 @@ static void test_other_faults(void **state)
     assert_string_equal(capture.text, "");
 }
 
-int main(void)
+// As a user's program: no test harness has touched the signal's handler.
+static void use_after_free(void)
+{
+    hak_free(hak_malloc(1));
+    char *p = hak_malloc(BYTES);
+    hak_free(p);
+    __asm__ volatile("" : "+r"(p));
+    __asm__ volatile("" : : "r"(*p));
+}
+
+static void run_program(const void *argument)
+{
+    (void)argument;
+    exec_self((char *[]){ (char *)"use-after-free", NULL });
+}
+
+static void test_program(void **state)
+{
+    (void)state;
+    struct capture capture;
+    run_in_child(&capture, run_program, NULL);
+    assert_aborted(&capture);
+    assert_non_null(strstr(capture.text, "hakmem: use after free of 0x"));
+    assert_non_null(strstr(capture.text, " (sampled, 100 bytes) at byte 0\n  allocated at 0x"));
+}
+
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_mistakes),
         cmocka_unit_test(test_other_faults),
+        cmocka_unit_test(test_program),
     };
     setenv("HAKMEM_OPTIONS", "sample=1", 1);
+    if (argc == 2 && strcmp(argv[1], "use-after-free") == 0) {
+        use_after_free();
+        return 0;
+    }
     hak_free(hak_malloc(1)); // gives the thread its heap; is not sampled
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,14 @@
+# tests/model/rules.mk: the model with mitigations: the state of blocks and the quarantine.
+
+FLAVOURS += sched-hardened
+CFLAGS_sched-hardened := $(CFLAGS_sched)
+INCLUDES_sched-hardened := $(INCLUDES_sched)
+SOURCES_sched-hardened := $(SOURCES_sched)
+MITIGATIONS_sched-hardened := 17
+RACING_OUT := $(call hak_out,sched-hardened,$(CC),small)
+$(eval $(call sched_rules,sched-hardened,$(CC),small,$(RACING_OUT)))
+$(RACING_OUT)/tests/model/racing: $(RACING_OUT)/allocator.o
+
+.PHONY: racing
+racing: $(RACING_OUT)/tests/model/racing ## two racing frees of a block, hardened: every execution
+	@$<
