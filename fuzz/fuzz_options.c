@@ -32,9 +32,12 @@ static const struct {
     { "cache_kib", 1, 65536, offsetof(struct options, cache_kib) },
     { "huge_pages", 0, 1, offsetof(struct options, huge_pages) },
     { "stats", 0, 2, offsetof(struct options, stats) },
+    { "sample", 0, 1000000000, offsetof(struct options, sample) },
     { "foreign", 0, 1, offsetof(struct options, foreign) },
 };
 #define KNOWN (sizeof known / sizeof *known)
+_Static_assert(MITIGATE_SEAL || KNOWN == sizeof(struct options) / sizeof(uint64_t),
+               "the model knows every option");
 
 static const struct ops none;
 static char reports[1 << 16];
