@@ -1,6 +1,7 @@
 """The arms: each way to hunt one thing, its programs, and what one slice of it runs and reads."""
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -18,6 +19,7 @@ STRATEGIES = ("pct", "pos", "random")
 LOADS = ("larson", "xfree", "threads", "fork", "realloc", "align", "huge", "oom", "frag", "reuse",
          "purge", "calls")
 MUTANT_PARTS = 12
+LONG_AFTER = 30  # arms: then come those whose slices take many minutes
 AFL_ROLES = {"main": "afl", "cmplog": "afl-plain", "plain": "afl-plain"}
 AFL_QUEUE_MAX = 3000  # files of an instance's queue; then it begins anew from the corpus
 
@@ -396,7 +398,7 @@ class Model(Arm):
 
 class Orders(Arm):
     once, parts, counts = True, 1, False
-    seconds_max = 1800
+    seconds_max = 1200
 
     def __init__(self):
         super().__init__("orders", "", "", 3)
@@ -422,7 +424,7 @@ class Orders(Arm):
 
 class Mutants(Arm):
     once, parts, counts = True, MUTANT_PARTS, False
-    seconds_max = 1800
+    seconds_max = 1200
 
     def __init__(self):
         super().__init__("mutants", "", "", 3)
@@ -447,21 +449,24 @@ class Mutants(Arm):
 
 
 def every():
-    """All arms of the registry, the loads and the model, in the order of their first slices."""
+    """All arms of the registry, the loads and the model, in the order of their first slices.
+
+    Kinds in turns: a short campaign has seen something of each. The canary is first of all.
+    """
     fuzzers = fuzzing.registry()
-    arms = [Canary(i) for i in fuzzers if i.kind == "canary"]
-    arms += [LibFuzzer(i) for i in fuzzers if i.kind != "canary"]
     scheduled = [i for i in fuzzers if i.flavour == "sched-fuzz"]
+    walks, races = [], []
     for target in dict.fromkeys(i.target for i in scheduled):
         judges = [i for i in scheduled if i.target == target]
-        arms += [Walk(target, s, judges, judges[0].share / 2) for s in STRATEGIES]
+        walks += [Walk(target, s, judges, judges[0].share / 2) for s in STRATEGIES]
         small = [i for i in judges if i.geometry == "small"]
-        arms += [Walk(target, "", small, judges[0].share / 2, tsan=True)] if small else []
-    arms += [Model()]
-    arms += [Afl(i) for i in fuzzing.registry("afl") if i.kind != "canary"]
-    arms += [Stress(load, "tsan", 1) for load in LOADS] + [Stress("soak", "release", 1)]
-    arms += [Orders(), Mutants()]
-    return arms
+        races += [Walk(target, "", small, judges[0].share / 2, tsan=True)] if small else []
+    kinds = [[LibFuzzer(i) for i in fuzzers if i.kind != "canary"], walks, races,
+             [Afl(i) for i in fuzzing.registry("afl") if i.kind != "canary"],
+             [Stress("soak", "release", 1)] + [Stress(load, "tsan", 1) for load in LOADS]]
+    turns = [arm for turn in itertools.zip_longest(*kinds) for arm in turn if arm]
+    first = [Canary(i) for i in fuzzers if i.kind == "canary"] + [Model()]
+    return first + turns[:LONG_AFTER] + [Orders(), Mutants()] + turns[LONG_AFTER:]
 
 
 def builds(arms):

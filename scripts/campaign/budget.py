@@ -41,9 +41,17 @@ class Budget:
     def benched(self):
         return sorted(n for n, a in self.accounts.items() if a.bad >= BAD_MAX)
 
-    def next(self):
-        """The arm for the next slice, marked as running; None if there is none to run."""
-        ready = [n for n in self.arms if n not in self.running and not self.is_done(n)]
+    @staticmethod
+    def fits(arm, left):
+        return getattr(arm, "planted", False) or getattr(arm, "seconds_max", 0) <= 2 * left
+
+    def next(self, left=float("inf")):
+        """The arm for the next slice, marked as running; None if there is none to run.
+
+        What may take longer than twice the seconds that are left is not begun any more.
+        """
+        ready = [n for n in self.arms if n not in self.running and not self.is_done(n)
+                 and self.fits(self.arms[n], left)]
         if not ready:
             return None
         fresh = [n for n in ready if self.accounts[n].slices == 0]

@@ -11,7 +11,7 @@ import unittest
 from pathlib import Path
 
 import support
-from campaign import slices
+from campaign import corpora, slices
 
 
 def mounts():
@@ -57,6 +57,12 @@ class NightTest(unittest.TestCase):
         self.assertGreaterEqual(covers[0]["before"], len(corpus))
         self.assertLessEqual(covers[0]["after"], covers[0]["before"])
         self.assertGreater(covers[0]["after"], 0)
+        # What is proposed is bounded, and new.
+        proposed = list((self.folder / "campaign/proposal/fuzz_exit").glob("found-*"))
+        self.assertTrue(0 < len(proposed) <= corpora.PROPOSED_FILES)
+        self.assertLessEqual(sum(p.stat().st_size for p in proposed), corpora.PROPOSED_BYTES)
+        kept = {p.read_bytes() for p in (support.ROOT / "corpus/fuzz_exit").glob("*/*")}
+        self.assertEqual({p.read_bytes() for p in proposed} & kept, set())
 
     def test_two_campaigns_in_one_folder(self):
         night = support.Night(self.folder)

@@ -103,6 +103,12 @@ class BudgetTest(unittest.TestCase):
         early = self.spend(both, {"a": lambda n: 50 if n < 10 else 0}, 1000)
         self.assertLess(early["a"], 2 * early["b"])
 
+    def test_long_ones_are_not_begun_at_the_end(self):
+        arm = self.Arm("a")
+        arm.seconds_max = 100
+        self.assertIsNone(Budget([arm]).next(left=49))
+        self.assertEqual(Budget([arm]).next(left=50).name, "a")
+
     def test_bad_slices_bench_an_arm(self):
         budget = Budget([self.Arm("a")])
         for _ in range(BAD_MAX):
@@ -173,6 +179,51 @@ READ of size 8 at 0x50200 thread T0
         self.assertEqual(findings.class_of(one), findings.class_of(two))
         self.assertNotEqual(findings.class_of(one), findings.class_of(other))
         self.assertRegex(findings.class_of(one).slug(), r"^block-of-bytes-is-lost-[0-9a-f]{6}$")
+
+
+class FindingsTest(FolderTest):
+    """Loads and scenarios: findings without an input."""
+
+    SAID = "FAIL larson: before free: block 0x7f00 of 64 bytes: found 0x1\n"
+
+    def open(self):
+        self.journal = journal.Journal(self.folder, reserve_mb=0)
+        return findings.Findings(self.folder / "findings/2026-11-20", self.journal,
+                                 self.folder / "found")
+
+    def test_a_class_has_one_folder_and_counts(self):
+        made = self.open()
+        take = ("larson", "stress larson tsan", "make stress LOAD=larson SEED=5")
+        self.assertTrue(made.take_report(*take, self.SAID))
+        self.assertFalse(made.take_report(*take, self.SAID.replace("64", "128")))
+        self.assertTrue(made.take_report(*take, "WARNING: ThreadSanitizer: data race (pid=1)\n"))
+        self.assertEqual(made.count(), 2)
+        path = made.known("larson", findings.class_of(self.SAID), None) / "finding.json"
+        self.assertEqual(json.loads(path.read_text())["inputs"], 2)
+        self.assertIn("    make stress LOAD=larson SEED=5\n",
+                      (path.parent / "README.md").read_text())
+        news = [e["is_new"] for e in self.journal.events]
+        self.assertEqual(news, [True, False, True])
+        # Another start knows them.
+        again = self.open()
+        self.assertEqual(again.count(), 2)
+        self.assertFalse(again.take_report(*take, self.SAID))
+
+
+class AcceptTest(FolderTest):
+    def test_copies_what_is_new(self):
+        seed = self.folder / "corpus/fuzz_x/seed"
+        seed.mkdir(parents=True)
+        proposed = self.folder / "campaign/proposal/fuzz_x"
+        proposed.mkdir(parents=True)
+        for name in ("found-1", "found-2", "features.json"):
+            (proposed / name).write_text(name)
+        (seed / "found-1").write_text("kept as it is")
+        root, corpora.fuzzing.ROOT = corpora.fuzzing.ROOT, self.folder
+        self.addCleanup(setattr, corpora.fuzzing, "ROOT", root)
+        self.assertEqual(corpora.accept(self.folder / "campaign"), [seed / "found-2"])
+        self.assertEqual((seed / "found-1").read_text(), "kept as it is")
+        self.assertEqual(sorted(p.name for p in seed.iterdir()), ["found-1", "found-2"])
 
 
 class WalkTest(FolderTest):
