@@ -120,7 +120,7 @@ COLD static void *alloc_sampled(size_t n, size_t align)
 static inline void *alloc_class(unsigned class_index, size_t n, size_t align, bool *zero)
 {
     void *sampled;
-    if (unlikely(hak_options.sample != 0) && (sampled = alloc_sampled(n, align)) != NULL) {
+    if (unlikely(own_load(&hak_sampling) != 0) && (sampled = alloc_sampled(n, align)) != NULL) {
         *zero = true;
         return sampled;
     }

@@ -30,6 +30,7 @@ struct place {
 };
 
 struct sampled_pool hak_sampled;
+struct own_u32 hak_sampling;
 
 static struct {
     struct lock lock; // rank RANK_REGISTRY: guards all but `random`
@@ -75,6 +76,7 @@ void hak_sampled_start(void)
     pool.last = SAMPLED_BLOCKS - 1;
     hak_sampled.base = base;
     hak_sampled.bytes = bytes;
+    own_store(&hak_sampling, 1);
     stack_watch_access();
 }
 

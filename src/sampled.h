@@ -7,6 +7,8 @@
 #ifndef HAK_SAMPLED_H
 #define HAK_SAMPLED_H
 
+#include <seam/atomics.h>
+
 #include "config.h"
 #include "fault.h"
 
@@ -15,6 +17,10 @@ struct ON_SEALED_PAGE sampled_pool {
     size_t bytes;
 };
 extern struct sampled_pool hak_sampled __attribute__((visibility("hidden")));
+
+// 1 once there is a pool. Read by any thread, also before the set-up that it takes part in; until a
+// thread has a heap, what it reads means nothing.
+extern struct own_u32 hak_sampling __attribute__((visibility("hidden")));
 
 // Any thread, anywhere.
 static inline bool hak_sampled_has(const void *p)

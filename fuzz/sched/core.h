@@ -24,7 +24,7 @@ struct sched_core {
     uint32_t current;
     uint32_t step;
     uint32_t unfinished, frozen;
-    uint32_t waiting; // those whose pending event is a lock or a condition: bit per thread
+    uint32_t waiting;        // those whose pending event is a lock or a condition: bit per thread
     uint32_t spun, yielding; // yielded once, twice since another thread made a step; bit per thread
     bool decided_away;       // the last decision left a thread that could go on
     struct event pending[SCHED_THREADS_MAX];

@@ -14,7 +14,7 @@
 
 static uint32_t order_of(const struct sched_site *at, uint32_t order)
 {
-    sched_site_used[at->id] = 1;
+    sched_site_used[at->id] |= (uint8_t)(SITE_USED | order);
     return order & sched_order_mask[at->id];
 }
 

@@ -129,7 +129,8 @@ uint32_t sched_frozen(void);
 
 // Orders of a site are masked with this before use: how the mutants weaken one at run time.
 extern uint8_t sched_order_mask[SCHED_SITES_MAX];
-// 1 for each site that was executed in this process.
+// SITE_USED for each site that was executed in this process, with the bits of its order.
+#define SITE_USED 8u
 extern uint8_t sched_site_used[SCHED_SITES_MAX];
 
 // Called for every load: which store it read. For coverage; may be NULL.

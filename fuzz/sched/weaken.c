@@ -28,13 +28,31 @@ const char *weaken_reason(uint32_t site)
     return sites[site].why;
 }
 
+const struct weaken_part weaken_parts[] = {
+    { "", 0xff }, { "-acquire", ORDER_ACQUIRE }, { "-release", ORDER_RELEASE }, { "-sc", ORDER_SC },
+    { 0 },
+};
+
+bool weaken_applies(const struct weaken_part *part, uint8_t order)
+{
+    uint8_t all = order & (ORDER_ACQUIRE | ORDER_RELEASE | ORDER_SC);
+    if (part->bits == ORDER_SC)
+        return (all & ORDER_SC) != 0;
+    return part == weaken_parts || all == (ORDER_ACQUIRE | ORDER_RELEASE);
+}
+
 bool weaken(const char *name)
 {
-    for (uint32_t i = 0; i < SITE_COUNT; i++)
-        if (strcmp(sites[i].name, name) == 0) {
-            sched_order_mask[i + 1] = 0;
-            return true;
-        }
+    for (uint32_t i = 0; i < SITE_COUNT; i++) {
+        size_t length = strlen(sites[i].name);
+        if (strncmp(sites[i].name, name, length) != 0)
+            continue;
+        for (const struct weaken_part *p = weaken_parts; p->suffix != NULL; p++)
+            if (strcmp(name + length, p->suffix) == 0) {
+                sched_order_mask[i + 1] = (uint8_t)~p->bits;
+                return true;
+            }
+    }
     return false;
 }
 

@@ -169,6 +169,7 @@ static bool is_wanted(const char *name, int argc, char **argv)
 }
 
 static uint64_t reaching[SCHED_SITES_MAX]; // the scenarios that execute a site: bit per scenario
+static uint8_t order_of[SCHED_SITES_MAX];
 
 // All scenarios, with all orders in force, must pass. Those with a thread that stops have the same
 // bodies as others.
@@ -182,7 +183,10 @@ static bool note_reached(void)
             return false;
         }
         for (uint32_t site = 0; site < weaken_count(); site++)
-            reaching[site] |= (uint64_t)sched_site_used[site + 1] << i;
+            if (sched_site_used[site + 1] != 0) {
+                reaching[site] |= UINT64_C(1) << i;
+                order_of[site] |= sched_site_used[site + 1];
+            }
     }
     return true;
 }
@@ -223,7 +227,7 @@ static bool fall(const char *name, uint64_t scenarios)
 
 // In a process of its own, because it may die. It is this program anew: ThreadSanitizer is blind
 // behind a fork.
-static bool falls_in_child(uint32_t site)
+static bool falls_in_child(uint32_t site, const char *name)
 {
     int status;
     char scenarios[24];
@@ -231,16 +235,15 @@ static bool falls_in_child(uint32_t site)
     fflush(stdout);
     pid_t child = fork();
     if (child == 0)
-        execl("/proc/self/exe", "protocol", "weaken-one", weaken_name(site), scenarios,
-              (char *)NULL);
+        execl("/proc/self/exe", "protocol", "weaken-one", name, scenarios, (char *)NULL);
     if (child <= 0 || waitpid(child, &status, 0) != child) {
         perror("protocol: cannot start itself");
         exit(2);
     }
     if (WIFEXITED(status) && (WEXITSTATUS(status) == FELL || WEXITSTATUS(status) == SURVIVED))
         return WEXITSTATUS(status) == FELL;
-    fprintf(stderr, "protocol: %s: the process that tries it ends with status %#x\n",
-            weaken_name(site), (unsigned)status);
+    fprintf(stderr, "protocol: %s: the process that tries it ends with status %#x\n", name,
+            (unsigned)status);
     exit(2);
 }
 
@@ -251,7 +254,7 @@ static int weaken_all(int argc, char **argv)
         return 1;
     for (uint32_t site = 0; site < weaken_count(); site++) {
         const char *name = weaken_name(site);
-        if (!is_wanted(name, argc, argv) || strncmp(weaken_reason(site), "relaxed", 7) == 0 ||
+        if (strncmp(weaken_reason(site), "relaxed", 7) == 0 ||
             strncmp(weaken_reason(site), "hint", 4) == 0)
             continue;
         if (reaching[site] == 0) {
@@ -259,9 +262,15 @@ static int weaken_all(int argc, char **argv)
             printf("%-24s in no scenario\n", name);
             continue;
         }
-        bool falls = falls_in_child(site);
-        needed += falls;
-        survived += !falls;
+        for (const struct weaken_part *p = weaken_parts; p->suffix != NULL; p++) {
+            char part[80];
+            snprintf(part, sizeof part, "%s%s", name, p->suffix);
+            if (!weaken_applies(p, order_of[site]) || !is_wanted(part, argc, argv))
+                continue;
+            bool falls = falls_in_child(site, part);
+            needed += falls;
+            survived += !falls;
+        }
     }
     printf("orders: %u needed by a scenario, %u survive, %u sites are in no scenario\n", needed,
            survived, unreached);
