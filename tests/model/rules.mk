@@ -12,3 +12,5 @@ $(RACING_OUT)/tests/model/racing: $(RACING_OUT)/allocator.o
 .PHONY: racing
 racing: $(RACING_OUT)/tests/model/racing ## two racing frees of a block, hardened: every execution
 	@$<
+# CI runs it with the planted bugs.
+planted: racing
