@@ -4,8 +4,8 @@
 //
 // A process inherits the peak size of the one that started it, so the runner, which is large, does
 // not start commands itself. SO is preloaded into the command only; the report fails unless SO is
-// found among the command's mappings (LD_PRELOAD only warns when it cannot load a library). One that
-// ended before its mappings were looked at is asked for what it loads, as ldd does.
+// found among the command's mappings (LD_PRELOAD only warns when it cannot load a library). One
+// that ended before its mappings were looked at is asked for what it loads, as ldd does.
 #define _GNU_SOURCE
 #include "bench.h"
 
