@@ -138,8 +138,9 @@ endef
 define hak_rules
 $(4)/flags: FORCE
 	@mkdir -p $$(@D)
-	@echo '$(subst ','"'"',$(call hak_cc,$(1),$(2),$(3)) $(ALLOCATOR_CFLAGS))' >$$@.next
-	@cmp -s $$@.next $$@ && rm $$@.next || mv $$@.next $$@
+	@next=$$@.$$$$$$$$; \
+	    echo '$(subst ','"'"',$(call hak_cc,$(1),$(2),$(3)) $(ALLOCATOR_CFLAGS))' >$$$$next; \
+	    cmp -s $$$$next $$@ && rm $$$$next || mv $$$$next $$@
 
 $(4)/src/%.o: src/%.c $(4)/flags
 	@mkdir -p $$(@D)

@@ -37,8 +37,11 @@ SCHED_MISSED := awk '$$2 ~ /^[.]t?(data|bss)/ && $$2 !~ /rel[.]ro/ && $$3 !~ /^0
 sched_plain = $(patsubst afl-%-fast,%,$(1))
 sched_cc = $(call hak_cc,sched,$(call sched_plain,$(2)),$(3)) \
     $(if $(filter sched-tsan,$(1)),-DSCHED_TSAN=1)
-sched_told_cc = $(call hak_cc,$(patsubst sched-fuzz,sched-asan,$(1)),\
-    $(call sched_plain,$(2)),$(3))
+sched_told_cc = $(call hak_cc,$(SCHED_TOLD_AS_$(1)),$(call sched_plain,$(2)),$(3))
+# Flavours whose three files are told, and the flavour as which they are compiled for that.
+SCHED_TOLD_AS_sched-asan := sched-asan
+SCHED_TOLD_AS_sched-fuzz := sched-asan
+SCHED_TOLD_AS_sched-afl := sched-afl
 SCHED_TOLD := fiber process system
 
 # $(1) folder, $(2) folder of sources
@@ -58,7 +61,7 @@ $(4)/allocator.o: $(4)/libhakmem-prefixed.a
 	@! objdump -h $$@ | $(subst $$,$$$$,$(SCHED_MISSED)) | grep . || \
 	    { echo '$$@: variables outside of hak_state' >&2; rm $$@; exit 1; }
 $(4)/fuzz/%.o $(4)/tests/model/%.o: SCHED_CC = $(call sched_cc,$(1),$(2),$(3))
-$(if $(filter sched-asan sched-fuzz sched-afl,$(1)),\
+$(if $(SCHED_TOLD_AS_$(1)),\
     $(SCHED_TOLD:%=$(4)/fuzz/sched/%.o): SCHED_CC = $(call sched_told_cc,$(1),$(2),$(3)))
 $(call sched_compile,$(4),fuzz/sched)
 $(if $(filter sched-tsan,$(1)),$(call sched_compile,$(4),fuzz)
