@@ -86,7 +86,8 @@ class SharedTest(unittest.TestCase):
         running = [self.start(first, "main", 1), self.start(second, "plain", 2)]
         self.addCleanup(lambda: [p.kill() for p in running if p.poll() is None])
         deadline = time.monotonic() + support.LIMIT
-        while not (self.taken(first, "main", "plain") and self.taken(second, "plain", "main")):
+        ways = ((first, "main", "plain"), (second, "plain", "main"))
+        while not (all(self.looked(*way) for way in ways) and any(self.taken(*w) for w in ways)):
             for process, place in zip(running, (first, second)):
                 said = (place / "log").read_text(errors="replace")
                 self.assertIsNone(process.poll(), said[-3000:])
@@ -97,6 +98,10 @@ class SharedTest(unittest.TestCase):
         for process in running:
             process.send_signal(signal.SIGINT)
             self.assertEqual(process.wait(support.LIMIT), 0)
+
+    @staticmethod
+    def looked(place, own, other):
+        return list(place.glob(f"{own}-*/.synced/{other}-*"))
 
     @staticmethod
     def taken(place, own, other):
