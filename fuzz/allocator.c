@@ -12,6 +12,11 @@ static bool covers(const void *p, size_t usable)
     return hak_mapped_usable(p) >= usable && hak_mapped_usable(p) > 0;
 }
 
+static bool is_mapped(const void *p)
+{
+    return !hak_arena_has(p) && hak_mapped_usable(p) != 0;
+}
+
 const struct allocator allocator_hakmem = {
     .malloc = hak_malloc,
     .calloc = hak_calloc,
@@ -32,6 +37,7 @@ const struct allocator allocator_hakmem = {
     .get_stats = hak_get_stats,
     .get_class_stats = hak_get_class_stats,
     .covers = covers,
+    .is_mapped = is_mapped,
     .fail_os = os_fault_arm,
     .pause_os = os_fault_pause,
     .os_failed = os_fault_failed,

@@ -27,6 +27,8 @@ struct allocator {
     // Whether `usable` bytes at p lie in memory that the allocator answers for: its arena, or a
     // mapping of its own that is registered.
     bool (*covers)(const void *p, size_t usable);
+    // Whether the block at p has a mapping of its own, outside of the arena.
+    bool (*is_mapped)(const void *p);
     // The system below: see the functions of the same names.
     void (*fail_os)(uint64_t first, uint64_t count);
     void (*pause_os)(bool paused);

@@ -108,16 +108,21 @@ static uint64_t arena_bytes(const struct exec *exec)
     return stats.reserved_bytes < exec->arena_bytes ? stats.reserved_bytes : exec->arena_bytes;
 }
 
+bool exec_may_fail(const struct exec *exec, size_t bytes)
+{
+    uint64_t arena = arena_bytes(exec);
+    return bytes > arena / 8 || exec->shadow.live_usable_bytes + bytes > arena / 4;
+}
+
 static bool may_fail(const struct call *call)
 {
     const struct exec *exec = call->exec;
-    uint64_t arena = arena_bytes(exec);
     size_t wanted;
     if (exec->allocator->os_failed() != call->os_failed)
         return true;
     if (__builtin_add_overflow(call->asked, call->align, &wanted))
         return true;
-    return wanted > arena / 8 || exec->shadow.live_usable_bytes + wanted > arena / 4;
+    return exec_may_fail(exec, wanted);
 }
 
 static void check_null(const struct call *call, int error)

@@ -75,6 +75,8 @@ void exec_misuse(struct exec *exec, const struct op *op);
 // Internal to exec*.c: reports through exec->fail.
 _Noreturn void exec_wrong(struct exec *exec, const struct op *op, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+// Whether a request of so many bytes may fail: it, or what is live, is large against the arena.
+bool exec_may_fail(const struct exec *exec, size_t bytes);
 struct exec_slot *exec_claim(struct exec *exec, const struct op *op, unsigned state);
 void exec_settle(struct exec_slot *slot, unsigned state);
 void exec_release(struct exec *exec, const struct op *op);

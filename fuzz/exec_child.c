@@ -121,6 +121,8 @@ static void body_fork(struct exec *exec, const struct op *op)
     for (unsigned round = 0; round < 3; round++)
         for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             unsigned char *p = a->malloc(sizes[i]);
+            if (!p && exec_may_fail(exec, sizes[i]))
+                continue;
             if (!p)
                 child_wrong("the child of fork cannot allocate");
             p[0] = p[sizes[i] - 1] = 1;
@@ -154,13 +156,16 @@ enum promise { PROMISE_FAULT, PROMISE_NONE };
 
 static char not_ours[256] __attribute__((aligned(64)));
 
-static enum promise promise_of(const struct op *op)
+static enum promise promise_of(const struct op *op, bool is_mapped)
 {
     switch (op->arg) {
     case MISUSE_FOREIGN_FREE:  // ignored and counted
     case MISUSE_REALLOC_FREED: // the block may be cached: not looked up
     case MISUSE_SIZED_MISMATCH:
         return PROMISE_NONE;
+    case MISUSE_DOUBLE_FREE:
+    case MISUSE_INTERIOR_FREE: // outside of the arena all but a mapping's start is foreign
+        return is_mapped ? PROMISE_NONE : PROMISE_FAULT;
     default:
         return PROMISE_FAULT;
     }
@@ -224,6 +229,7 @@ void exec_misuse(struct exec *exec, const struct op *op)
     struct exec_slot *slot = exec_claim(exec, op, SLOT_FULL);
     if (!slot)
         return;
+    bool is_mapped = exec->allocator->is_mapped(slot->block.start);
     if (slot->block.asked < 2 || !may_fork(exec) || !start(&child, body_misuse, exec, op)) {
         exec_count(&exec->counts.skipped);
         exec_settle(slot, SLOT_FULL);
@@ -237,7 +243,7 @@ void exec_misuse(struct exec *exec, const struct op *op)
     if (!told && !well)
         exec_wrong(exec, op, "the child that makes the mistake ended with status 0x%x: %s",
                    (unsigned)child.status, child.said);
-    if (!told && promise_of(op) == PROMISE_FAULT)
+    if (!told && promise_of(op, is_mapped) == PROMISE_FAULT)
         exec_wrong(exec, op, "the mistake was not reported");
     exec_count(told ? &exec->counts.detected : &exec->counts.silent);
     exec_settle(slot, SLOT_FULL);

@@ -261,6 +261,12 @@ static bool fake_get_class_stats(unsigned i, struct hak_class_stats *out)
     return i < 3;
 }
 
+static bool fake_is_mapped(const void *p)
+{
+    (void)p;
+    return false;
+}
+
 static bool fake_covers(const void *p, size_t usable)
 {
     (void)p;
@@ -307,6 +313,7 @@ static const struct allocator fake = {
     .get_stats = fake_get_stats,
     .get_class_stats = fake_get_class_stats,
     .covers = fake_covers,
+    .is_mapped = fake_is_mapped,
     .fail_os = fake_fail_os,
     .pause_os = fake_pause_os,
     .os_failed = fake_os_failed,
