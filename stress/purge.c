@@ -94,7 +94,8 @@ static void one_round(struct run *r, struct worker *w, struct member *members, u
     bool stay = round / SHAPES % 2 == 1;
     size_t peak;
     size_t after;
-    size_t target = before + STAYS_MAX + (stay ? r->threads * (size_t)STAYS_PER_BLOCKED : 0);
+    size_t target = before + STAYS_MAX + r->threads * LOAD_PUT_OFF_BYTES +
+                    (stay ? r->threads * (size_t)STAYS_PER_BLOCKED : 0);
     double ms;
     pthread_barrier_t barrier;
 

@@ -14,10 +14,9 @@
 #define SHARE_BYTES LOAD_BUDGET(16 * MIB)
 #define BLOCKS_MAX (128 * KIB)
 #define WARM_CYCLES 18u // each size once
-// The hardened flavour puts off the reuse of at most so many blocks per thread (384 in a quarantine,
-// 32 long ones of two SuperSlabs each). Each keeps a SuperSlab from being free as a whole, so that
-// many more may be begun: addresses, not memory.
-#define SUPERSLABS_PUT_OFF (HAK_MITIGATIONS != 0 ? 384u + 2 * 32u : 0u)
+// A block whose reuse is put off keeps its SuperSlab from being free as a whole, a long one two of
+// them: so many more may be begun, per thread.
+#define SUPERSLABS_PUT_OFF (LOAD_PUT_OFF_BLOCKS + 2 * LOAD_PUT_OFF_LONG)
 
 static const size_t sizes[] = { 16,  3072,     48,        40 * KIB, 112,     700 * KIB,
                                 256, 1024,     300 * KIB, 640,      3 * MIB, 8 * KIB,
@@ -76,7 +75,7 @@ static void judge(struct run *r, uint64_t cycle, uint64_t *warm)
         load_fail(NULL, "cycle %llu: %llu SuperSlabs, %llu after the first round of all sizes",
                   (unsigned long long)cycle, (unsigned long long)stats.superslabs,
                   (unsigned long long)*warm);
-    if (stats.committed_bytes > 3 * most + 64 * MIB)
+    if (stats.committed_bytes > 3 * most + 64 * MIB + r->threads * LOAD_PUT_OFF_BYTES)
         load_fail(NULL, "cycle %llu: %llu MiB are committed for %zu MiB at most live",
                   (unsigned long long)cycle, (unsigned long long)stats.committed_bytes / MIB,
                   most / MIB);
@@ -110,6 +109,7 @@ static void reuse(struct run *r)
     struct ring ring = { .over = false };
     struct member *members = load_books(r->threads, sizeof *members);
 
+    watch_allow(r->threads * LOAD_PUT_OFF_BYTES);
     pthread_barrier_init(&ring.barrier, NULL, r->threads);
     for (unsigned i = 0; i < r->threads; i++) {
         members[i] = (struct member){ .run = r, .all = members, .ring = &ring, .index = i };
