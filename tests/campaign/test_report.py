@@ -19,7 +19,7 @@ addEventListener("error", e => wrong.push(e.message));
 addEventListener("unhandledrejection", e => wrong.push(String(e.reason)));
 for (const kind of ["error", "warn"]) console[kind] = (...a) => wrong.push(a.join(" "));
 </script>"""
-LOOK = """<script>requestAnimationFrame(() => setTimeout(() => {
+LOOK = """<script>setTimeout(() => {
     const root = document.documentElement;
     const drawn = [...document.querySelectorAll("canvas")].filter(c => c.width > 50 && c.height > 30
         && c.getContext("2d").getImageData(0, 0, c.width, c.height).data.some(b => b));
@@ -35,7 +35,7 @@ LOOK = """<script>requestAnimationFrame(() => setTimeout(() => {
     document.body.innerHTML = "";
     document.body.append(Object.assign(document.createElement("pre"),
         {id: "seen", textContent: JSON.stringify(found)}));
-}, 300));</script></body>"""
+}, 500);</script></body>"""
 
 
 def chromium():
