@@ -152,6 +152,7 @@ bool hak_arena_commit(uint32_t first, uint32_t count)
         return false;
     if (hak_options.huge_pages != 0)
         os_advise_huge(base, bytes);
+    sanitize_own(base, bytes);
     return true;
 }
 

@@ -7,7 +7,7 @@
 //   sanitize_take_more(p, n, block_bytes)  the user's block p has n bytes from now on
 //   sanitize_give(p, block_bytes)      p came back from the user
 //   sanitize_gone(p, bytes)            a mapping of its own came back and will be unmapped
-//   sanitize_own(p, bytes)             fresh units become a slab: nothing in them is handed out
+//   sanitize_own(p, bytes)             fresh memory or units: nothing in them is handed out
 //   sanitize_disown(p, bytes)          a range leaves the allocator's care (before os_release)
 //   sanitize_defined(p, n)             the n bytes are zero and initialised
 //   sanitize_moved(to, from, bytes)    the kernel moved pages; `from` reads as zero or is gone

@@ -121,6 +121,7 @@ static void test_commit(void **state)
         char *end = hak_arena.base + begun * SUPERSLAB_SIZE;
         for (char *p = hak_arena.base + (begun - counts[i]) * SUPERSLAB_SIZE; p < end;
              p += UNIT_SIZE) {
+            sanitize_open(p, UNIT_SIZE);
             assert_int_equal(*p, 0);
             *p = 1;
         }

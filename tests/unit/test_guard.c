@@ -3,6 +3,8 @@
 #define _GNU_SOURCE 1
 #include "support.h"
 
+#include <seam/sanitizer.h>
+
 #include <sys/mman.h>
 
 #include "guard.h"
@@ -25,6 +27,7 @@ static int start(void **state)
 
 static void touch(const void *p)
 {
+    sanitize_open(p, 1);
     *(volatile char *)(uintptr_t)p = 1;
 }
 
@@ -55,6 +58,7 @@ static void test_superslabs(void **state)
     uint32_t before = hak_guards();
     assert_int_not_equal(hak_pool_acquire_huge(units, 1, true, &huge), POOL_NONE);
     uint32_t first = huge.unit / SUPERSLAB_UNITS;
+    sanitize_open(hak_unit_base(huge.unit), units * UNIT_SIZE);
     memset(hak_unit_base(huge.unit), 1, units * UNIT_SIZE);
     assert_int_equal(is_accessible(last_unit(first + 2)), !MITIGATE_GUARDS);
     // They come back with its end, and do not again when it is begun and ended again.

@@ -3,6 +3,8 @@
 #define _GNU_SOURCE 1
 #include "support.h"
 
+#include <seam/sanitizer.h>
+
 #include "held.h"
 #include "large.h"
 #include "pool.h"
@@ -51,6 +53,7 @@ static struct slab *freed(unsigned units)
     assert_true(hak_pool_acquire(units, units, 1, POOL_EXHAUSTIVE, &r) != POOL_NONE);
     struct slab *s = hak_slab_at(r.unit);
     hak_slab_begin_block(s, SLAB_LARGE, units, units * UNIT_SIZE);
+    sanitize_open(hak_slab_base(s), units * UNIT_SIZE);
     memset(hak_slab_base(s), 1, units * UNIT_SIZE);
     return s;
 }

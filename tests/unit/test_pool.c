@@ -3,6 +3,8 @@
 #define _GNU_SOURCE 1
 #include "support.h"
 
+#include <seam/sanitizer.h>
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -53,6 +55,7 @@ static void own(uint32_t unit, size_t units, unsigned char from, unsigned char t
 static bool is_zero(uint32_t unit)
 {
     const char *p = hak_unit_base(unit);
+    sanitize_open(p, UNIT_SIZE);
     for (size_t i = 0; i < UNIT_SIZE; i += 64)
         if (p[i] != 0 || p[i + 63] != 0)
             return false;
@@ -63,6 +66,7 @@ static bool is_zero(uint32_t unit)
 static void take(uint32_t unit, size_t units, uint32_t warm, unsigned char me)
 {
     own(unit, units, 0, me);
+    sanitize_open(hak_unit_base(unit), units * UNIT_SIZE);
     for (uint32_t i = 0; i < units; i++) {
         if ((units > SUPERSLAB_UNITS || (warm >> i & 1) == 0) && !is_zero(unit + i))
             hak_assert_failed("a cold unit reads as zero", __FILE__, __LINE__);
@@ -370,6 +374,7 @@ static void random_runs(unsigned seed, unsigned char me, int steps)
             size_t units = 1 + (size_t)rand_r(&seed) % SUPERSLAB_UNITS;
             if (end + units <= UNITS && hak_pool_extend(end, units)) {
                 own(end, units, 0, me);
+                sanitize_open(hak_unit_base(end), units * UNIT_SIZE);
                 memset(hak_unit_base(end), me, units * UNIT_SIZE);
                 r[i].units += (uint32_t)units;
             }

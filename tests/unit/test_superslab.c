@@ -2,6 +2,8 @@
 #define _GNU_SOURCE 1
 #include "support.h"
 
+#include <seam/sanitizer.h>
+
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -216,6 +218,7 @@ static void step_begin(unsigned *seed)
         assert_int_equal(unit, model_begun * SUPERSLAB_UNITS);
         model_set(unit, units, ACTIVE);
         model_set(unit + units, count * SUPERSLAB_UNITS - units, UNUSED);
+        sanitize_open(hak_unit_base(unit), count * SUPERSLAB_SIZE);
         hak_unit_base(unit)[0] = 1; // accessible
         hak_unit_base(unit + count * SUPERSLAB_UNITS - MITIGATE_GUARDS)[-1] = 1;
         model_begun += count;
