@@ -40,7 +40,7 @@ class Class:
 
 def plain(text):
     """Without what differs from run to run: numbers, and the operation that met the fault."""
-    text = re.sub(r"operation \d+: [^:]*: ", "", text)
+    text = re.sub(r"operation \d+: [^:]*: |^at the end: ", "", text)
     text = re.sub(r"0x[0-9a-f]+|\b\d+\b", "#", text)
     return re.sub(r"==#==|\s+", " ", text).strip()[:160]
 
@@ -142,6 +142,10 @@ class Findings:
     def known(self, target, key, raw):
         return self.classes.get((target, key)) or self.raw.get((target, raw))
 
+    def of_fault(self, target, fault):
+        return next((folder for (t, key), folder in self.classes.items()
+                     if t == target and key.fault == fault), None)
+
     def again(self, folder):
         """One more input of a class."""
         path = folder / "finding.json"
@@ -187,6 +191,9 @@ class Findings:
         if folder is None and repeats and not replayer:
             result, key, said = self.shrink(target, copy, raw, said)
             folder = self.known(target, key, raw)
+            if result is None and folder is None:
+                # Steps that do not matter hide those that met: one class of its fault for all such.
+                folder = self.of_fault(target, raw.fault)
         if folder is not None or len(self.classes) >= CLASSES_MAX:
             self.count_again(target, folder, raw, arm)
             return False

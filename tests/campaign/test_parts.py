@@ -175,7 +175,9 @@ READ of size 8 at 0x50200 thread T0
     def test_numbers_make_no_class(self):
         one = "fuzz_api: found: operation 12: t0 free s3: block 0x7e1000 of 64 bytes is lost"
         two = "fuzz_api: found: operation 7: t1 free s9: block 0x7e9000 of 128 bytes is lost"
+        end = "fuzz_api: found: at the end: block 0x7e9000 of 128 bytes is lost"
         other = "fuzz_api: found: operation 7: t1 free s9: wrong errno 12"
+        self.assertEqual(findings.class_of(one), findings.class_of(end))
         self.assertEqual(findings.class_of(one), findings.class_of(two))
         self.assertNotEqual(findings.class_of(one), findings.class_of(other))
         self.assertRegex(findings.class_of(one).slug(), r"^block-of-bytes-is-lost-[0-9a-f]{6}$")
