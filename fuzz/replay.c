@@ -196,9 +196,9 @@ int main(int argc, char **argv)
             return usage();
     if (first == argc)
         return usage();
+    catch_signals(); // before the scheduler's own, which passes on what is no stack overflow
     if (LLVMFuzzerInitialize)
         LLVMFuzzerInitialize(&argc, &argv);
-    catch_signals();
     for (int i = first; i < argc; i++)
         replay_tree(argv[i]);
     printf("%s: %lu files, %lu bytes, %lu of them refused by the target, %lu errors\n", target_name,
