@@ -54,9 +54,9 @@ bool target_print(const uint8_t *data, size_t size, FILE *out)
     return true;
 }
 
-// Failures begin when the arena is there: with one that they have made small, blocks lie in mappings
-// of their own, where a second free is of what is not ours, and a child of fork may find no room.
-// That set-up survives them is for fuzz_os to see.
+// Failures begin when the arena is there: with one that they have made small, blocks lie in
+// mappings of their own, where a second free is of what is not ours, and a child of fork may find
+// no room. That set-up survives them is for fuzz_os to see.
 static void set_up_arena(void)
 {
     struct hak_stats stats;
