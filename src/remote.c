@@ -90,8 +90,8 @@ static uint32_t harvest(struct slab *s)
 uint32_t hak_remote_settle(struct slab *s, struct slab **next)
 {
     *next = load_relaxed(INBOX_LINK_READ, &s->link); // before the token goes: then others may link
-    // Acquire: the marks of freers that found the token taken. Release: my changes of the record
-    // come before those of the next holder.
+    // Acquire: the marks of freers that found the token taken. Release: my read of the link comes
+    // before the next holder writes it.
     exchange_acq_rel(REMOTE_SETTLE, &s->pending, 0);
     return harvest(s);
 }
@@ -120,9 +120,9 @@ void hak_remote_begin(struct slab *s, struct inbox *mine)
             fault_twice(s, w, stale);
     }
     store_relaxed(REMOTE_BEGIN_OWNER, &s->owner, mine);
-    // Release: owner and record, to a late freer of an old life that wins the token from now on.
-    // A read-modify-write, so that it synchronises with late freers that came before.
-    exchange_acq_rel(REMOTE_BEGIN, &s->pending, 0);
+    // Release: owner and record, to a late freer of an old life that wins the token from now on. No
+    // acquire: the marks of those that came before were harvested before that life ended.
+    exchange_release(REMOTE_BEGIN, &s->pending, 0);
 }
 
 uint32_t hak_remote_count(const struct slab *s)

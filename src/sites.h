@@ -116,15 +116,14 @@
       "relaxed: marks of freers that found the token taken happen before by the clear")            \
     X(REMOTE_HARVEST, "acquire: the freers' use of the blocks, pairs with REMOTE_MARK")            \
     X(INBOX_LINK_READ, "relaxed: ordered by INBOX_TAKE")                                           \
-    X(REMOTE_SETTLE, "acquire: marks of freers that found the token taken; release: the record, "  \
-                     "to the next holder")                                                         \
+    X(REMOTE_SETTLE,                                                                               \
+      "acquire: marks of freers that found the token taken; release: my read of the link")         \
     X(REMOTE_HOLD, "relaxed: only owners clear the token, so a 0 is mine or came with the heap")   \
     X(REMOTE_ADOPT_OWNER, "relaxed: published by REMOTE_ADOPT")                                    \
     X(REMOTE_ADOPT, "release: the new owner, to REMOTE_NOTIFY; acquire: as REMOTE_SETTLE")         \
     X(REMOTE_BEGIN_PEEK, "relaxed: marks of an old life are mistakes of the user; told if seen")   \
     X(REMOTE_BEGIN_OWNER, "relaxed: published by REMOTE_BEGIN")                                    \
-    X(REMOTE_BEGIN,                                                                                \
-      "release: owner and record, to a late REMOTE_NOTIFY; acquire: late freers of the old life")  \
+    X(REMOTE_BEGIN, "release: owner and record, to a late REMOTE_NOTIFY of the old life")          \
     X(REMOTE_COUNT, "relaxed: statistics")                                                         \
     /* pool.c */                                                                                   \
     X(POOL_ROTOR, "relaxed: a place to begin a search")                                            \

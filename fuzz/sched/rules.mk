@@ -129,13 +129,15 @@ SCHED_ORDERS := $(call hak_out,sched-tsan,$(CLANG),small)/tests/model/protocol
 SCHED_RATE := $(foreach i,$(call hak_out,sched,$(CC),small) $(call hak_out,sched,$(CC),default) \
     $(call hak_out,sched-asan,$(CLANG),small),$(i)/replay/fuzz_sched)
 
-.PHONY: litmus planted model orders rate
+.PHONY: litmus planted model races orders rate
 litmus: $(SCHED_MODEL)/litmus ## the model of memory against the classic litmus tests
 	@$<
 planted: $(SCHED_MODEL)/planted ## the scheduler against planted bugs, with each strategy
 	@$<
 model: litmus planted $(SCHED_MODEL)/protocol ## every execution of the protocols, as a table
 	@scripts/model $(SCHED_MODEL)/protocol
+races: $(SCHED_ORDERS) ## the same scenarios by chance, plain accesses judged by ThreadSanitizer
+	@TSAN_OPTIONS=report_bugs=1:halt_on_error=1 $< sample
 orders: $(SCHED_ORDERS) ## each memory order weakened: which scenario falls
 	@TSAN_OPTIONS="report_bugs=1:exitcode=0:log_path=/dev/null" scripts/model $< orders
 rate: $(SCHED_RATE) ## executions a second of processor time: 3 threads, 30 operations

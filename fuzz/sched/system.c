@@ -456,21 +456,12 @@ void system_reset(size_t space_bytes, const char *options)
     sys.message_bytes = 0;
 }
 
-static bool is_zero(const uint64_t *words, size_t bytes)
-{
-    uint64_t all = 0;
-    for (size_t i = 0; i < bytes / sizeof *words; i++)
-        all |= words[i];
-    return all == 0;
-}
-
 bool system_keep_zero(void *p, size_t bytes, bool whole)
 {
-    size_t first = page_of(p);
+    static const char zeros[SYSTEM_PAGE];
     UNPOISON(p, bytes);
-    for (size_t i = first; i < first + bytes / SYSTEM_PAGE; i++) {
-        const void *page = sys.base + i * SYSTEM_PAGE;
-        if (!is_zero(page, whole ? SYSTEM_PAGE : SYSTEM_LINE))
+    for (size_t i = page_of(p), end = i + bytes / SYSTEM_PAGE; i < end; i++) {
+        if (memcmp(sys.base + i * SYSTEM_PAGE, zeros, whole ? SYSTEM_PAGE : SYSTEM_LINE) != 0)
             return false;
         sys.zero[i] = sys.committed[i];
     }

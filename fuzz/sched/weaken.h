@@ -1,6 +1,6 @@
 // weaken.h: the allocator's sites by name, and weakening the memory order of one at run time.
 //
-// A mutant of the allocator without a rebuild: all orders of the site become relaxed, or lose a part.
+// A mutant of the allocator without a rebuild: the site's order becomes relaxed, or loses a part.
 // What then fails, and in which harness, says what the order is for.
 #ifndef SCHED_WEAKEN_H
 #define SCHED_WEAKEN_H

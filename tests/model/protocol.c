@@ -12,6 +12,7 @@
 //
 // usage: protocol [--markdown] [name...]     status 1 if a scenario fails or is not complete
 //        protocol weaken [site...]           a line per site that is not relaxed; status 0
+//        protocol sample                     some executions by chance; status 1 if one fails
 //        protocol reduction [name...]        whether the reduced search misses anything that one
 //                                            without reduction sees; status 1 if so
 #include <inttypes.h>
@@ -347,6 +348,13 @@ int main(int argc, char **argv)
     argc--, argv++;
     if (argc > 0 && strcmp(argv[0], "weaken") == 0)
         return weaken_all(argc - 1, argv + 1);
+    if (argc == 1 && strcmp(argv[0], "sample") == 0) {
+        if (!note_reached())
+            return 1;
+        printf("sample: every scenario, %u executions of each strategy: passed\n",
+               BASELINE_EXECUTIONS);
+        return 0;
+    }
     if (argc > 0 && strcmp(argv[0], "reduction") == 0) {
         for (unsigned i = 0; scenario_at(i) != NULL; i++)
             if (is_wanted(scenario_at(i)->name, argc - 1, argv + 1)) {
