@@ -349,5 +349,7 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 root.dataset.theme = dark.matches ? "dark" : "light";
 build();
 drawAll();
+// A time line is read from where it failed.
+for (const lane of document.querySelectorAll(".lanes")) lane.scrollTop = lane.scrollHeight;
 dark.addEventListener("change", (e) => setTheme(e.matches ? "dark" : "light"));
 root.dataset.ready = "yes";

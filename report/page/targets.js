@@ -1,6 +1,8 @@
 // targets.js: targets over time, their arms, and which store each load read.
 
 const hunted = data.campaign ? data.campaign.hunted : 0;
+// What was reached stays reached while other arms run.
+const held = (s) => ({...s, points: [...s.points, [hunted, s.points.at(-1)[1]]]});
 const armLabel = (a) => a.name.replace(/fuzz_\w+ ?/, "").trim();
 
 function targetCard(t) {
@@ -31,7 +33,7 @@ function targetCard(t) {
         h(
             "div.plots",
             h("div.plot-name", "features (libFuzzer, walks), edges (AFL++)"),
-            chart(() => lines(pick("features", "coverage"), {stepped: true, over: hunted})),
+            chart(() => lines(pick("features", "coverage").map(held), {over: hunted})),
             rate.length
                 ? [
                       h("div.plot-name", "executions per second"),
