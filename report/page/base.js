@@ -56,7 +56,7 @@ const percent = (part, all) =>
 const day = (t) =>
     t ? new Date(t * 1000).toISOString().slice(0, 16).replace("T", " ") + " UTC" : "–";
 // 3.2e-5 as "1 in 31,000"
-const oneIn = (p) => (p ? "1 in " + Math.round(1 / p).toLocaleString("en") : "–");
+const oneIn = (p) => (p ? "1 in " + Math.round(1 / Math.min(1, p)).toLocaleString("en") : "–");
 const color = (i) =>
     getComputedStyle(root)
         .getPropertyValue(`--c${i % 8}`)

@@ -42,7 +42,10 @@ function targetCard(t) {
                 : null,
             saturation.length
                 ? [
-                      h("div.plot-name", "chance that the next execution shows something new"),
+                      h(
+                          "div.plot-name",
+                          "chance that the next execution shows something new, at most",
+                      ),
                       chart(() => lines(saturation, {log: true, over: hunted}), ".low"),
                   ]
                 : null,
