@@ -1,4 +1,5 @@
 # bench/mitigations.mk: the hardened flavour beside release, and what each mitigation costs.
+# mitigations-cost writes its table into SECURITY.md.
 #   SECONDS=1   also time and size of whole programs and traces: on a machine that does nothing else
 
 ifeq ($(FLAVOUR),hardened)
@@ -15,6 +16,7 @@ COST_LIBRARIES := $(foreach b,$(MITIGATION_BITS) $(MITIGATIONS_CHEAP),$(b)=$(cal
 
 .PHONY: mitigations-cost
 mitigations-cost: $(BENCH_PROGRAMS) $(call hak_so,release,$(CC),default) \
-    $(foreach l,$(COST_LIBRARIES),$(lastword $(subst =, ,$(l)))) ## each one alone (SECONDS=1: time too)
+    $(foreach l,$(COST_LIBRARIES),$(lastword $(subst =, ,$(l)))) ## each alone (SECONDS=1: time too)
 	bench/mitigations --base=release=$(call hak_so,release,$(CC),default) \
-	    $(COST_LIBRARIES:%=--library=%) --programs=$(BENCH_OUT) $(if $(SECONDS),--seconds)
+	    $(COST_LIBRARIES:%=--library=%) --programs=$(BENCH_OUT) --write \
+	    $(if $(SECONDS),--seconds)

@@ -101,14 +101,18 @@ COLD static void *alloc_class_gated(unsigned class_index, bool *zero)
     return p;
 }
 
-// A sampled block, if it is this allocation's turn.
-COLD static void *alloc_sampled(size_t n, size_t align)
+// While allocations are sampled: whether it is this one's turn.
+static inline bool is_sampled(void)
 {
     struct heap *h = tls_heap();
-    if (!hak_heap_is_real(h) || h->until_sample-- != 0)
-        return NULL;
-    h->until_sample = hak_sampled_interval();
-    h = hak_enter();
+    return hak_heap_is_real(h) && unlikely(h->until_sample-- == 0);
+}
+
+// A sampled block, or NULL.
+COLD static void *alloc_sampled(size_t n, size_t align)
+{
+    tls_heap()->until_sample = hak_sampled_interval();
+    struct heap *h = hak_enter();
     if (h == NULL)
         return NULL;
     void *p = hak_sampled_alloc(n, align);
@@ -120,7 +124,8 @@ COLD static void *alloc_sampled(size_t n, size_t align)
 static inline void *alloc_class(unsigned class_index, size_t n, size_t align, bool *zero)
 {
     void *sampled;
-    if (unlikely(own_load(&hak_sampling) != 0) && (sampled = alloc_sampled(n, align)) != NULL) {
+    if (unlikely(own_load(&hak_sampling) != 0) && is_sampled() &&
+        (sampled = alloc_sampled(n, align)) != NULL) {
         *zero = true;
         return sampled;
     }

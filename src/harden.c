@@ -84,6 +84,8 @@ _Noreturn COLD static void fault_not_live(const void *p, unsigned class_index)
     hak_fault(what, p, class_index);
 }
 
+#define NEEDS_START (!MITIGATE_STATE && (MITIGATE_POINTERS || MITIGATE_CANARY || FREE_IS_ZERO))
+
 // Whether p is the start of a block that was handed out once, by its slab's record.
 static bool is_start(const void *p)
 {
@@ -135,8 +137,9 @@ void hak_harden_take(void *p, unsigned class_index, bool fresh)
 void hak_harden_give(void *p, unsigned class_index)
 {
     size_t bytes = hak_class_bytes(class_index);
-    // What is written to, or looked at where a block would end, must be a block.
-    if ((MITIGATE_POINTERS || MITIGATE_CANARY || FREE_IS_ZERO) && unlikely(!is_start(p)))
+    // What is written to, or looked at where a block would end, must be a block. The live byte of
+    // what is none is never set.
+    if (NEEDS_START && unlikely(!is_start(p)))
         fault_not_live(p, class_index);
     if (MITIGATE_STATE && unlikely((uintptr_t)p % MALLOC_ALIGN != 0 || !hak_live_clear(p)))
         fault_not_live(p, class_index);
@@ -149,7 +152,7 @@ void hak_harden_give(void *p, unsigned class_index)
 
 void hak_harden_check(const void *p, unsigned class_index, enum fault otherwise)
 {
-    if ((MITIGATE_POINTERS && !is_start(p)) ||
+    if ((NEEDS_START && !is_start(p)) ||
         (MITIGATE_STATE && ((uintptr_t)p % MALLOC_ALIGN != 0 || !hak_live_is_set(p))))
         hak_fault(otherwise, p, class_index);
 }

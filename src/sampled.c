@@ -119,6 +119,11 @@ void hak_on_refused_access(void *p)
 // The bytes of the page [from, to) have the pattern, or someone wrote out of bounds.
 static void check_pattern(const struct place *place, const char *from, const char *to)
 {
+    static const unsigned char patterns[] = { PATTERN, PATTERN, PATTERN, PATTERN,
+                                              PATTERN, PATTERN, PATTERN, PATTERN };
+    while (to - from >= (ptrdiff_t)sizeof patterns &&
+           __builtin_memcmp(from, patterns, sizeof patterns) == 0)
+        from += sizeof patterns;
     for (const char *p = from; p < to; p++)
         if (*(const unsigned char *)p != PATTERN)
             fault(p < place->block ? FAULT_UNDERFLOW : FAULT_OVERFLOW, place, p);

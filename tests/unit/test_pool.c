@@ -338,6 +338,18 @@ static void test_order(void **state)
         assert_true(ascending < RUNS_SEEN - 2 && next_door < RUNS_SEEN);
     else
         assert_true(ascending == RUNS_SEEN && next_door == RUNS_SEEN);
+    // Within a SuperSlab, too.
+    start_arena();
+    last = acquire(1, POOL_FROM_NEW);
+    uint32_t superslab = last.unit / SUPERSLAB_UNITS;
+    ascending = 0;
+    for (unsigned i = 0; i < RUNS_SEEN; i++) {
+        struct run r;
+        assert_true(hak_superslab_claim(superslab, 1, 1, false, &r));
+        ascending += r.unit > last.unit;
+        last = r;
+    }
+    assert_true(MITIGATE_RANDOM ? ascending < RUNS_SEEN - 2 : ascending == RUNS_SEEN);
 }
 
 // ---- random operations, alone and with threads ----
