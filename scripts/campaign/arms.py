@@ -19,7 +19,7 @@ STRATEGIES = ("pct", "pos", "random")
 LOADS = ("larson", "xfree", "threads", "fork", "realloc", "align", "huge", "oom", "frag", "reuse",
          "purge", "calls")
 MUTANT_PARTS = 12
-LONG_AFTER = 30  # arms: then come those whose slices take many minutes
+LONG_AFTER = 30  # arms: then come the orders; mutants are last, they build for long
 AFL_ROLES = {"main": "afl", "cmplog": "afl-plain", "plain": "afl-plain"}
 AFL_QUEUE_MAX = 3000  # files of an instance's queue; then it begins anew from the corpus
 
@@ -81,6 +81,7 @@ class Arm:
     parts = 0
     counts = True  # executions: an arm that makes none for long hangs
     seconds_min = 0
+    judged = False   # its status is 1 when its results are bad
     planted = False  # it ends with a failure, by intention
 
     def __init__(self, kind, target, variant, weight):
@@ -396,12 +397,29 @@ class Model(Arm):
         return "make model"
 
 
+def ordered_sites():
+    """The sites of src/ whose order is not relaxed."""
+    text = (fuzzing.ROOT / "src/sites.h").read_text()
+    return [name for name, why in re.findall(r"^\s*X\((\w+),\s*\"(\w*)", text, re.M)
+            if why not in ("relaxed", "hint")]
+
+
 class Orders(Arm):
-    once, parts, counts = True, 1, False
-    seconds_max = 1200
+    """A few sites at a time."""
+
+    once, counts = True, False
+    seconds_max = 600
+    sites_per_part = 6
 
     def __init__(self):
         super().__init__("orders", "", "", 3)
+        sites = ordered_sites()
+        self.chosen = [sites[i:i + self.sites_per_part]
+                       for i in range(0, len(sites), self.sites_per_part)]
+        self.parts = len(self.chosen)
+
+    def before(self, piece, number):
+        self.sites = self.chosen[number % self.parts]
 
     def programs(self):
         return [fuzzing.BUILD / f"sched-tsan-{fuzzing.CLANG}-small/tests/model/protocol"]
@@ -410,7 +428,7 @@ class Orders(Arm):
         return dict(os.environ) | {"TSAN_OPTIONS": "report_bugs=1:exitcode=0:log_path=/dev/null"}
 
     def command(self, piece, corpus, seeds):
-        return [absolute(self.programs()[0]), "weaken"]
+        return [absolute(self.programs()[0]), "weaken", *self.sites]
 
     def results(self, piece, text, status):
         return [("order", {"site": site, "killed": not survives,
@@ -424,6 +442,7 @@ class Orders(Arm):
 
 class Mutants(Arm):
     once, parts, counts = True, MUTANT_PARTS, False
+    judged = True
     seconds_max = 1200
 
     def __init__(self):
@@ -466,7 +485,7 @@ def every():
              [Stress("soak", "release", 1)] + [Stress(load, "tsan", 1) for load in LOADS]]
     turns = [arm for turn in itertools.zip_longest(*kinds) for arm in turn if arm]
     first = [Canary(i) for i in fuzzers if i.kind == "canary"] + [Model()]
-    return first + turns[:LONG_AFTER] + [Orders(), Mutants()] + turns[LONG_AFTER:]
+    return first + turns[:LONG_AFTER] + [Orders()] + turns[LONG_AFTER:] + [Mutants()]
 
 
 def builds(arms):

@@ -5,7 +5,7 @@ Lines have `t` (seconds since 1970), `used` (seconds of the campaign so far) and
   resume                                         a later start
   slice     id, arm, seconds, seed               begins
   sample    id, arm, executions, rate, coverage, features, singles, pairs, corpus, memory_kb, new
-  ended     as sample, and took, why             why: time hang memory log disk full
+  ended     as sample, and took, why             why: time hang overtime memory log disk full
                                                  finding broken stopped
   finding   folder, target, fault, sites, is_new
   result    kind, and what it says               canary, certificate, order, mutant, pairs, merge

@@ -134,7 +134,8 @@ class Runner:
             process.wait()
         text = log.read_text(errors="replace")
         values.update(arm.read(piece, text))
-        if why == "time" and process.returncode != 0 and not arm.planted:
+        well = (0, 1) if arm.judged else (0,)
+        if why == "time" and process.returncode not in well and not arm.planted:
             why = "finding" if arm.found(piece) or arm.failure(piece, text, 1) else "broken"
         ended = {"id": number, "arm": arm.name, "why": why, "status": process.returncode,
                  "took": round(time.monotonic() - begun, 1), **values}
@@ -170,7 +171,7 @@ class Runner:
             elif not why and arm.counts and now - moved > STALL_SECONDS:
                 why = "hang"
             elif not why and now - begun > limit:
-                why = "hang"
+                why = "overtime" if hasattr(arm, "seconds_max") else "hang"
             elif not why and len(arm.found(piece)) > FOUND_MAX:
                 why = "finding"
             if why:

@@ -153,7 +153,7 @@ class Fake:
     """An arm whose program is a line of shell."""
 
     kind, target, variant, weight, name = "fake", "fake", "", 1, "fake"
-    once, parts, counts, planted = False, 0, True, False
+    once, parts, counts, planted, judged = False, 0, True, False, False
 
     def __init__(self, script):
         self.script = script

@@ -334,6 +334,14 @@ class ArmTest(unittest.TestCase):
         loads = text.split("STRESS_LOADS := ")[1].split("\n")[0].split()
         self.assertEqual(set(loads), set(arms.LOADS) | {"soak"})
 
+    def test_orders_in_parts(self):
+        orders = arms.Orders()
+        sites = [s for part in orders.chosen for s in part]
+        self.assertEqual(sites, arms.ordered_sites())
+        self.assertIn("INBOX_PUSH", sites)
+        self.assertNotIn("LOCK_PEEK", sites)
+        self.assertEqual(orders.parts, len(orders.chosen))
+
     def test_tables_are_read(self):
         text = ("| scenario | what | threads | bound | executions | steps | seconds | |\n"
                 "|---|---|---|---|---|---|---|---|\n"
