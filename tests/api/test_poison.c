@@ -1,5 +1,5 @@
-// test_poison.c: AddressSanitizer and Valgrind know, to the byte, what is handed out: the bytes that
-// were asked for, and neither those around them nor any of them once they are freed.
+// test_poison.c: AddressSanitizer and Valgrind know, to the byte, what is handed out: the bytes
+// that were asked for, and neither those around them nor any of them once they are freed.
 //
 // In the other flavours nobody is told, and the tests are skipped.
 #include "api.h"
