@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ MINIMISED_PER_FAULT = 5  # more inputs of one fault are counted, not shrunk
 REPRO_SECONDS = 120
 CLASSES_MAX = 200  # of a campaign: more are counted, not kept
 TEXT_MAX = 1 << 20  # of a time line
-MINIMISE_SECONDS = 900
+MINIMISE_SECONDS = 300  # a place of the campaign waits for it
 FRAME = re.compile(r"^ +#\d+ (?:0x[0-9a-f]+ in )?(\S+) .*?(\w+\.[ch]):(\d+)", re.M)
 
 
@@ -123,20 +124,28 @@ class Findings:
     def repro(self, path, target, replayer=None):
         """What `make repro` says of a file; or a program that the registry does not have."""
         command = [replayer, path] if replayer else ["scripts/repro", path, target]
+        said, status = self.run(command, REPRO_SECONDS)
+        return (said, int(status != 0)) if status is not None else (
+            said + "\nfound: it hangs\n", 1)
+
+    def run(self, command, seconds):
+        """(what it says, exit status, or None if it had to be ended with all its children)"""
+        process = subprocess.Popen([str(c) for c in command], cwd=fuzzing.ROOT, text=True,
+                                   errors="replace", stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                   env=self.environment(), start_new_session=True)
         try:
-            result = subprocess.run(command, cwd=fuzzing.ROOT, capture_output=True, text=True,
-                                    errors="replace", timeout=REPRO_SECONDS,
-                                    stdin=subprocess.DEVNULL, env=self.environment())
-            return result.stdout + result.stderr, int(result.returncode != 0)
-        except subprocess.TimeoutExpired as slow:
-            said = (slow.stdout or b"") + (slow.stderr or b"")
-            return said.decode(errors="replace") + "\nfound: it hangs\n", 1
+            return process.communicate(timeout=seconds)[0], process.returncode
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            return process.communicate()[0], None
 
     def environment(self):
         drop = ("MAKEFLAGS", "MAKELEVEL", "TARGET", "KEEP")
         return {k: v for k, v in fuzzing.environment_of(
             fuzzing.Instance("", "", "", 0, 0, "ops")).items() if k not in drop} | {
             "BUILD": str(fuzzing.BUILD), "CLANG": fuzzing.CLANG,
+            "HAK_SLICE": f"{self.scratch.parent}:found",
             "FINDINGS": os.path.relpath(self.scratch / "minimised", fuzzing.ROOT)}
 
     def known(self, target, key, raw):
@@ -226,15 +235,9 @@ class Findings:
     def minimise(self, path, target):
         """The minimised file, or None: hangs and races of real threads do not shrink."""
         shutil.rmtree(self.scratch / "minimised", ignore_errors=True)
-        try:
-            result = subprocess.run(["scripts/minimize", path, target], cwd=fuzzing.ROOT,
-                                    capture_output=True, text=True, errors="replace",
-                                    timeout=MINIMISE_SECONDS, stdin=subprocess.DEVNULL,
-                                    env=self.environment())
-        except subprocess.TimeoutExpired:
-            return None
-        match = re.search(r"^result: (.*)$", result.stdout, re.M)
-        return fuzzing.ROOT / match[1] if match and result.returncode == 0 else None
+        said, status = self.run(["scripts/minimize", path, target], MINIMISE_SECONDS)
+        match = re.search(r"^result: (.*)$", said, re.M)
+        return fuzzing.ROOT / match[1] if match and status == 0 else None
 
     def take_report(self, target, arm, command, log):
         """Takes in what has no input: a load under ThreadSanitizer, a scenario."""

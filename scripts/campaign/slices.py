@@ -89,9 +89,9 @@ class Runner:
     def clear(self):
         """Ends what an earlier start left, and takes its folders away."""
         folder = self.campaign / "slices"
-        left = 0
-        for old in folder.iterdir() if folder.is_dir() else []:
-            left += end_all(self.mark(old.name))
+        old = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+        # Merges, and what looked at findings, are no slices.
+        left = sum(end_all(self.mark(name)) for name in [*old, "merge", "found"])
         shutil.rmtree(folder, ignore_errors=True)
         return left
 
