@@ -31,8 +31,7 @@ int main(int argc, char **argv)
     char *p = allocate(100);
     hak_get_stats(&stats);
     char *arena = find_arena(p, stats.reserved_bytes);
-    char *where[] = { arena - 16, arena + stats.reserved_bytes - 16,
-                      arena + stats.reserved_bytes };
+    char *where[] = { arena - 16, arena + stats.reserved_bytes - 16, arena + stats.reserved_bytes };
     free(wrong(where[number(argv, 1)]));
     free(allocate(100));
     flush();

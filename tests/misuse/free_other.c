@@ -9,8 +9,8 @@ int main(int argc, char **argv)
     (void)argc;
     char on_stack[64] __attribute__((aligned(16)));
     char *mapped = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    char *where[] = { on_stack, in_data, mapped, (char *)(uintptr_t)main, (char *)0x1000,
-                      (char *)-16 };
+    char *where[] = { on_stack,       in_data,    mapped, (char *)(uintptr_t)main,
+                      (char *)0x1000, (char *)-16 };
     free(allocate(100));
     free(wrong(where[number(argv, 1)]));
     free(allocate(100));
