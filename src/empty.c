@@ -49,7 +49,7 @@ static uint64_t aligned_bits(size_t align)
 
 void *hak_empty_alloc(size_t align)
 {
-    if (hak_empty.base == NULL || align > 64 * MALLOC_ALIGN)
+    if (hak_empty.base == NULL || align > (size_t)64 * MALLOC_ALIGN)
         return NULL;
     uint64_t possible = aligned_bits(align);
     for (uint32_t tries = 0; tries < EMPTY_WORDS; tries++) {

@@ -196,10 +196,9 @@ void hak_pool_zero_warm(const struct run *r)
 // Gives units of one SuperSlab back. Its last one becomes a guard if it can.
 static void give(uint32_t unit, unsigned units, bool empty)
 {
-    uint32_t superslab = unit / SUPERSLAB_UNITS;
-    unsigned first = unit % SUPERSLAB_UNITS;
-    if (MITIGATE_GUARDS && first + units > GUARDED_UNIT && hak_guard_close_superslab(superslab)) {
-        hak_superslab_give(superslab * SUPERSLAB_UNITS + GUARDED_UNIT, 1, false);
+    if (MITIGATE_GUARDS && unit % SUPERSLAB_UNITS + units > GUARDED_UNIT &&
+        hak_guard_close_superslab(unit / SUPERSLAB_UNITS)) {
+        hak_superslab_give(unit / SUPERSLAB_UNITS * SUPERSLAB_UNITS + GUARDED_UNIT, 1, false);
         if (--units == 0)
             return;
     }

@@ -38,7 +38,7 @@ static void fill(struct random_source *r)
     uint32_t key[CHACHA_KEY_WORDS];
     __builtin_memcpy(key, r->words, sizeof key);
     for (uint32_t i = 0; i < RANDOM_FILL_BLOCKS; i++)
-        hak_chacha_block(r->words + i * CHACHA_BLOCK_WORDS, key, i, nonce, RANDOM_ROUNDS);
+        hak_chacha_block(r->words + (size_t)i * CHACHA_BLOCK_WORDS, key, i, nonce, RANDOM_ROUNDS);
     r->left = RANDOM_FILL_WORDS - CHACHA_KEY_WORDS;
     r->fills++;
 }
