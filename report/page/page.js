@@ -105,11 +105,14 @@ function build() {
                                   "td",
                                   o.killed
                                       ? o.scenario
-                                      : pill("warn", "in no scenario: see CONCURRENCY.md"),
+                                      : pill(
+                                            "warn",
+                                            `${o.scenario || "survives"}: see CONCURRENCY.md`,
+                                        ),
                               ),
                               h("td.n", o.killed ? o.executions || "–" : ""),
                               h("td", o.strategy || ""),
-                              h("td.small.soft", data.sites[o.site] || ""),
+                              h("td.small.soft", data.sites[o.site.split("-")[0]] || ""),
                           ),
                       ),
                   ),

@@ -28,8 +28,9 @@ FORK_LINE = re.compile(r"#(\d+): cov: (\d+) ft: (\d+) corp: (\d+) exec/s:? (\d+)
 WALK_LINE = re.compile(r"walk: executions (\d+) per-second (\d+) pairs (\d+) kept (\d+)")
 CERTIFICATE = re.compile(r"^\| (?!scenario|---)([^|]+) \| ([^|]+) \| (\d+) \| (\w+) \| (\d+) "
                          r"\| (\d+) \| ([\d.]+) \| (\w+) \|$", re.M)
-ORDER = re.compile(r"^([A-Z][A-Z0-9_]+) +(?:(survives)|(the program dies of a signal)"
-                   r"|(\S.*?) +(\d+) (\w+))$", re.M)
+# A site, or one part of its order: NAME-acquire.
+ORDER = re.compile(r"^([A-Z][A-Z0-9_]+(?:-\w+)?) +(?:(survives|in no scenario)"
+                   r"|(the program dies of a signal)|(\S.*?) +(\d+) (\w+))$", re.M)
 
 
 @dataclass
@@ -432,7 +433,7 @@ class Orders(Arm):
 
     def results(self, piece, text, status):
         return [("order", {"site": site, "killed": not survives,
-                           "scenario": scenario or dies, "executions": int(count or 0),
+                           "scenario": scenario or dies or survives, "executions": int(count or 0),
                            "strategy": how})
                 for site, survives, dies, scenario, count, how in ORDER.findall(text)]
 

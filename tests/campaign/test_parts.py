@@ -350,10 +350,12 @@ class ArmTest(unittest.TestCase):
             "name": "sweep x borrow", "what": "sweeps; borrows", "threads": "2", "bound": "all",
             "executions": "14", "steps": "65", "seconds": "0.0", "verdict": "ok"})])
         text = ("INBOX_TAKE               two slabs x drain               283 pos\n"
-                "GATE_X                   survives\nHEAP_Y  the program dies of a signal\n")
+                "GATE_X-acquire           survives\nHEAP_Y  the program dies of a signal\n"
+                "LOCK_Z                   in no scenario\n")
         rows = [v for _, v in arms.Orders().results(None, text, 0)]
         self.assertEqual([(r["site"], r["killed"], r["executions"]) for r in rows],
-                         [("INBOX_TAKE", True, 283), ("GATE_X", False, 0), ("HEAP_Y", True, 0)])
+                         [("INBOX_TAKE", True, 283), ("GATE_X-acquire", False, 0),
+                          ("HEAP_Y", True, 0), ("LOCK_Z", False, 0)])
 
 
 class ScreenTest(unittest.TestCase):
