@@ -111,7 +111,8 @@ static uint64_t arena_bytes(const struct exec *exec)
 bool exec_may_fail(const struct exec *exec, size_t bytes)
 {
     uint64_t arena = arena_bytes(exec);
-    return bytes > arena / 8 || exec->shadow.live_usable_bytes + bytes > arena / 4;
+    uint64_t held = exec->shadow.live_usable_bytes + atomic_load(&exec->in_flight_bytes);
+    return bytes > arena / 8 || held + exec->slack_bytes + bytes > arena / 4;
 }
 
 static bool may_fail(const struct call *call)
@@ -260,6 +261,7 @@ static void allocate(struct exec *exec, const struct op *op)
         return;
     call.slot->aligned = ops_fields(op->kind) & OPS_ARG && op->kind != OP_CALLOC;
     call.slot->asked = call.asked;
+    atomic_fetch_add(&exec->in_flight_bytes, call.asked);
     errno = ERRNO_MARK;
     switch (op->kind) {
     case OP_CALLOC:
@@ -287,6 +289,7 @@ static void allocate(struct exec *exec, const struct op *op)
         p = a->malloc(op->size);
         break;
     }
+    atomic_fetch_sub(&exec->in_flight_bytes, call.asked);
     receive(&call, p, error);
 }
 
@@ -302,9 +305,12 @@ static void *call_realloc(const struct call *call, void *p)
 {
     const struct allocator *a = call->exec->allocator;
     const struct op *op = call->op;
+    atomic_fetch_add(&call->exec->in_flight_bytes, call->asked);
     errno = ERRNO_MARK;
-    return op->kind == OP_REALLOCARRAY ? a->reallocarray(p, op->arg, op->size)
-                                       : a->realloc(p, op->size);
+    p = op->kind == OP_REALLOCARRAY ? a->reallocarray(p, op->arg, op->size)
+                                    : a->realloc(p, op->size);
+    atomic_fetch_sub(&call->exec->in_flight_bytes, call->asked);
+    return p;
 }
 
 static void resize(struct exec *exec, const struct op *op)

@@ -41,6 +41,7 @@ struct exec {
     void *fail_arg;
     uint64_t live_bytes_max; // allocations beyond are skipped
     uint64_t arena_bytes;    // NULL for requests far below it is a failure
+    uint64_t slack_bytes;    // that other threads' calls may hold, beside blocks
     bool alone;              // one thread: audits, forks and mistakes may happen at any operation
     _Atomic int children;    // how often operations may still fork (fork, misuse)
     bool threaded;           // calls of the map take the lock
@@ -49,6 +50,7 @@ struct exec {
     struct exec_slot *slots;
     uint32_t slot_count;
     _Atomic uint64_t pattern;
+    _Atomic uint64_t in_flight_bytes; // of requests that were made and not answered yet
     struct exec_counts counts;
 };
 

@@ -79,6 +79,7 @@ void exec_reset(struct exec *exec, uint64_t seed)
     memset(&exec->counts, 0, sizeof exec->counts);
     shadow_reset(&exec->shadow);
     exec->pattern = seed;
+    exec->in_flight_bytes = 0;
 }
 
 void exec_finish(struct exec *exec)

@@ -21,6 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <config.h>
+
 #include "census.h"
 #include "lives.h"
 #include "sched/coverage.h"
@@ -315,6 +317,7 @@ static void make_exec(void)
     run.arena_bytes = run.exec.arena_bytes;
     run.exec.fail = found;
     run.exec.live_bytes_max = run.target->live_bytes_max;
+    run.exec.slack_bytes = (uint64_t)run.target->limits.threads * SUPERSLAB_SIZE; // being begun
     run.exec.shadow.use_all = !TARGET_EXACT_BOUNDS;
 }
 

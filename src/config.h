@@ -86,6 +86,7 @@ _Static_assert(LARGE_SIZE_MAX > CLASS_SIZE_MAX, "the large tier begins where cla
 // about what its magazines may hold together.
 #define RECENT_RUNS_MAX 4u
 #define RECENT_UNITS_MAX SMALL_OR(40u, 104u)
+#define RECENT_ARENA_SHARE 256u // and at most this part of the arena: no other thread gets at them
 
 // ---- magazines (blocks): capacities are 2^k - 1, so that with its sentinel one fills a power of 2
 #define MAGAZINE_BLOCKS_START SMALL_OR(1u, 3u)

@@ -2,8 +2,8 @@
 //
 //   freed -> |committed, record LARGE or HUGE, live == 0| -> handed out again, or EMPTY
 //
-//   count <= RECENT_RUNS_MAX;  count * units <= RECENT_UNITS_MAX;  all are `units` long, as the
-//   latest request was
+//   count <= RECENT_RUNS_MAX;  count * units <= RECENT_UNITS_MAX and a share of the arena;  all are
+//   `units` long, as the latest request was
 #include "recent.h"
 
 #include "pool.h"
@@ -22,8 +22,9 @@ struct slab *hak_recent_take(struct recent *r, uint32_t units)
 
 bool hak_recent_keep(struct recent *r, struct slab *s, uint64_t now_ms)
 {
+    size_t units = (size_t)(r->count + 1) * r->units;
     if (own_load(&s->units) != r->units || r->count == RECENT_RUNS_MAX ||
-        r->units > RECENT_UNITS_MAX / (r->count + 1))
+        units > RECENT_UNITS_MAX || units > (hak_arena.bytes >> UNIT_SHIFT) / RECENT_ARENA_SHARE)
         return false;
     r->unit[r->count++] = hak_slab_unit(s);
     r->kept_ms = now_ms;

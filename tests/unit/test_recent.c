@@ -12,7 +12,7 @@ static int start(void **state)
 {
     (void)state;
     hak_classes_start((size_t)128 << 10);
-    if (!hak_arena_start(64 * SUPERSLAB_SIZE))
+    if (!hak_arena_start(ARENA_SIZE_MAX >> SMALL_OR(0, 8)))
         return -1;
     hak_superslabs_start();
     hak_pool_start();
@@ -95,9 +95,9 @@ static void test_bounds(void **state)
             kept++;
         }
         assert_int_equal(recent.count, kept);
-        assert_int_equal(kept, units * RECENT_RUNS_MAX <= RECENT_UNITS_MAX
-                                   ? RECENT_RUNS_MAX
-                                   : RECENT_UNITS_MAX / units);
+        size_t share = (hak_arena.bytes >> UNIT_SHIFT) / RECENT_ARENA_SHARE;
+        size_t most = share < RECENT_UNITS_MAX ? share : RECENT_UNITS_MAX;
+        assert_int_equal(kept, most / units < RECENT_RUNS_MAX ? most / units : RECENT_RUNS_MAX);
     }
 }
 
