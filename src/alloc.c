@@ -117,6 +117,8 @@ COLD static void *alloc_sampled(size_t n, size_t align)
         return NULL;
     void *p = hak_sampled_alloc(n, align);
     hak_leave(h);
+    if (p != NULL)
+        sanitize_take(p, n, n);
     return p;
 }
 

@@ -32,6 +32,7 @@ void hak_outside_free(void *p, const void *call_site)
         hak_enter_as_guest();
         hak_sampled_free(p);
         hak_leave_as_guest();
+        sanitize_gone(p, 0); // its page is inaccessible
         return;
     }
     if (free_mapped(p))

@@ -219,6 +219,8 @@ static void test_program(void **state)
 {
     (void)state;
     struct capture capture;
+    if (under_a_tool())
+        skip(); // it starts itself anew, which only a kernel does
     run_in_child(&capture, run_program, NULL);
     assert_aborted(&capture);
     assert_non_null(strstr(capture.text, "hakmem: use after free of 0x"));
