@@ -80,7 +80,10 @@ function finding(f) {
         ),
         h(
             "p",
-            pill(f.repeats ? "bad" : "warn", f.repeats ? "repeats" : "did not repeat"),
+            pill(
+                f.repeats ? "bad" : "warn",
+                f.repeats ? "repeats" : f.replayed === false ? "not replayed" : "did not repeat",
+            ),
             " ",
             pill(f.minimised ? "good" : "", f.minimised ? "minimised" : "as found"),
         ),

@@ -82,6 +82,7 @@ class Arm:
     parts = 0
     counts = True  # executions: an arm that makes none for long hangs
     seconds_min = 0
+    memory_factor = 1  # of MEMORY_MB
     judged = False   # its status is 1 when its results are bad
     planted = False  # it ends with a failure, by intention
 
@@ -348,6 +349,7 @@ class Walk(Counting):
 
 class Stress(Arm):
     counts = False
+    memory_factor = 2  # ThreadSanitizer's shadow of real threads
 
     def __init__(self, load, flavour, weight):
         super().__init__("stress", load, flavour, weight)

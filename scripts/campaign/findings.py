@@ -53,8 +53,8 @@ def fault_of(text):
     match = re.search(r"found: (.*)", text) or fuzzing.REASON.search(text)
     if match:
         return plain(match.group(match.lastindex or 0))
-    match = re.search(r"^FAIL .*", text, re.M)
-    return plain(match.group(0)) if match else "ended without a word"
+    match = re.search(r"^ *(FAIL .*)", text, re.M)
+    return plain(match.group(1)) if match else "ended without a word"
 
 
 def rows_of(text):
@@ -265,7 +265,8 @@ class Findings:
         command = command or f"make repro FILE={shown}"
         (folder / "timeline.txt").write_text(said[-TEXT_MAX:])
         known = {"target": target, "arm": arm, "folder": str(relative), "command": command,
-                 "repeats": repeats, "minimised": result is not None, "inputs": 1,
+                 "repeats": repeats, "replayed": path is not None,
+                 "minimised": result is not None, "inputs": 1,
                  "found": time.strftime("%Y-%m-%d %H:%M:%S"),
                  "class": {"fault": key.fault, "sites": list(key.sites)},
                  "raw": {"fault": raw.fault, "sites": list(raw.sites)}}
@@ -279,6 +280,8 @@ class Findings:
 def readme(known):
     sites = " and ".join(known["class"]["sites"]) or "no two sites are known"
     again = "" if known["repeats"] else "It did not repeat when it was replayed.\n"
+    if not known["replayed"]:
+        again = "Nothing was replayed: the kernel schedules these threads.\n"
     return (f"# {known['target']}: {known['class']['fault']}\n\n"
             f"Where: {sites}. Found {known['found']} by `{known['arm']}`.\n{again}\n"
             f"    {known['command']}\n\n`timeline.txt` is what that printed.\n")

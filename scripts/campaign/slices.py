@@ -101,8 +101,8 @@ class Runner:
             self.disk = (time.monotonic(), folder_bytes(self.campaign))
         return self.disk[1]
 
-    def too_much(self, number, log, memory_kb):
-        if memory_kb > self.limits["memory_mb"] * 1024:
+    def too_much(self, arm, log, memory_kb):
+        if memory_kb > self.limits["memory_mb"] * 1024 * arm.memory_factor:
             return "memory"
         if log.stat().st_size > LOG_BYTES_MAX:
             return "log"
@@ -165,7 +165,7 @@ class Runner:
             if now - sampled >= SAMPLE_SECONDS:
                 sampled = now
                 self.journal.put("sample", id=piece.id, arm=arm.name, **values)
-            why = self.too_much(piece.id, log, memory_kb)
+            why = self.too_much(arm, log, memory_kb)
             if self.stopped.is_set():
                 why = "stopped"
             elif not why and arm.counts and now - moved > STALL_SECONDS:

@@ -154,6 +154,7 @@ class Fake:
 
     kind, target, variant, weight, name = "fake", "fake", "", 1, "fake"
     once, parts, counts, planted, judged = False, 0, True, False, False
+    memory_factor = 1
 
     def __init__(self, script):
         self.script = script

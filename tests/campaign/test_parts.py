@@ -186,7 +186,8 @@ READ of size 8 at 0x50200 thread T0
 class FindingsTest(FolderTest):
     """Loads and scenarios: findings without an input."""
 
-    SAID = "FAIL larson: before free: block 0x7f00 of 64 bytes: found 0x1\n"
+    SAID = ("FAILED larson (exit status 1), output in x:\n"
+            "    FAIL larson: before free: block 0x7f00 of 64 bytes: found 0x1\n")
 
     def open(self):
         self.journal = journal.Journal(self.folder, reserve_mb=0)
@@ -202,6 +203,7 @@ class FindingsTest(FolderTest):
         self.assertEqual(made.count(), 2)
         path = made.known("larson", findings.class_of(self.SAID), None) / "finding.json"
         self.assertEqual(json.loads(path.read_text())["inputs"], 2)
+        self.assertIn("FAIL larson: before free", made.again(path.parent)["class"]["fault"])
         self.assertIn("    make stress LOAD=larson SEED=5\n",
                       (path.parent / "README.md").read_text())
         news = [e["is_new"] for e in self.journal.events]
