@@ -82,10 +82,10 @@ _Static_assert(SLAB_WORDS_MAX >= 1 && SLAB_WORDS_MAX <= 64, "bitmaps are 1 to 64
 // Of a large run, so much may stay committed beyond its last page before the tail is given back.
 #define LARGE_TAIL_SHIFT 2
 _Static_assert(LARGE_SIZE_MAX > CLASS_SIZE_MAX, "the large tier begins where classes end");
-// Freed large and huge blocks that a heap keeps: at most so many, of at most so many units in all,
-// about what its magazines may hold together.
+// Freed large and huge blocks that a heap keeps: at most so many, of at most so many units in all
+// (4.5 MiB: two of 2 MiB, one of 4 with what a program puts in front of it).
 #define RECENT_RUNS_MAX 4u
-#define RECENT_UNITS_MAX SMALL_OR(40u, 104u)
+#define RECENT_UNITS_MAX SMALL_OR(40u, 72u)
 #define RECENT_ARENA_SHARE 256u // and at most this part of the arena: no other thread gets at them
 
 // ---- magazines (blocks): capacities are 2^k - 1, so that with its sentinel one fills a power of 2

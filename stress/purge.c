@@ -17,7 +17,8 @@
 #define BLOCKS_MAX (512 * KIB)
 #define WAIT_MAX_NS 4000000000u
 #define STAYS_MAX (4 * MIB + LOAD_BUDGET(20 * MIB)) // with no thread left
-#define STAYS_PER_BLOCKED (3 * MIB)                 // and for each thread that keeps its cache
+// And for each thread that keeps what it cached: magazines, and large blocks that it freed last.
+#define STAYS_PER_BLOCKED (3 * MIB + 72 * 64 * KIB)
 
 struct shape {
     const char *name;
