@@ -54,17 +54,6 @@ bool target_print(const uint8_t *data, size_t size, FILE *out)
     return true;
 }
 
-// Failures begin when the arena is there: with one that they have made small, blocks lie in
-// mappings of their own, where a second free is of what is not ours, and a child of fork may find
-// no room. That set-up survives them is for fuzz_os to see.
-static void set_up_arena(void)
-{
-    struct hak_stats stats;
-    exec.allocator->get_stats(&stats);
-    if (stats.reserved_bytes == 0)
-        exec.allocator->free(exec.allocator->malloc(1));
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!ops_decode_lenient(&program, data, size, &limits))
@@ -72,11 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     world_reset();
     exec_reset(&exec, program.header.seed);
     exec.children = 2;
-    for (size_t i = 0; i < program.count; i++) {
-        if (program.list[i].kind == OP_FAIL_OS)
-            set_up_arena();
+    for (size_t i = 0; i < program.count; i++)
         exec_op(&exec, &program.list[i]);
-    }
     exec_finish(&exec);
     return 0;
 }

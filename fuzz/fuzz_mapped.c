@@ -18,7 +18,6 @@ const char target_name[] = "fuzz_mapped";
 
 #define BLOCKS 96u
 
-static const struct ops none;
 static size_t page;
 static struct block {
     unsigned char *p; // NULL: none
@@ -34,12 +33,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     world_reset();
     page = os_page_size();
     return 0;
-}
-
-static void must(bool condition, const char *what)
-{
-    if (!condition)
-        target_found(&none, NULL, what);
 }
 
 static size_t round_to_page(size_t n)
@@ -65,20 +58,20 @@ static void allocate(struct block *b, size_t n, size_t align, unsigned char mark
 {
     uint64_t failed = os_fault_failed();
     unsigned char *p = hak_mapped_alloc(n, align);
-    must(p != NULL || os_fault_failed() != failed, "refused without need");
+    target_must(p != NULL || os_fault_failed() != failed, "refused without need");
     if (p == NULL)
         return;
-    must((uintptr_t)p % (align > page ? align : page) == 0, "not aligned");
-    must(containing(p) == NULL && containing(p + n - 1) == NULL, "overlaps another block");
-    must(p[0] == 0 && p[n / 2] == 0 && p[n - 1] == 0, "not zero");
+    target_must((uintptr_t)p % (align > page ? align : page) == 0, "not aligned");
+    target_must(containing(p) == NULL && containing(p + n - 1) == NULL, "overlaps another block");
+    target_must(p[0] == 0 && p[n / 2] == 0 && p[n - 1] == 0, "not zero");
     *b = (struct block){ p, round_to_page(n), 0 };
     fill(b, n, mark);
 }
 
 static void release(struct block *b)
 {
-    must(b->p[0] == b->mark, "the contents changed");
-    must(hak_mapped_free(b->p), "a block is not known");
+    target_must(b->p[0] == b->mark, "the contents changed");
+    target_must(hak_mapped_free(b->p), "a block is not known");
     freed = b->p;
     b->p = NULL;
 }
@@ -87,12 +80,12 @@ static void resize(struct block *b, size_t n, unsigned char mark)
 {
     uint64_t failed = os_fault_failed();
     unsigned char *p = hak_mapped_resize(b->p, n);
-    must(p != NULL || os_fault_failed() != failed, "resizing refused without need");
+    target_must(p != NULL || os_fault_failed() != failed, "resizing refused without need");
     if (p == NULL) {
-        must(b->p[0] == b->mark, "a resize that failed changed the contents");
+        target_must(b->p[0] == b->mark, "a resize that failed changed the contents");
         return;
     }
-    must(p[0] == b->mark, "a resize lost the contents");
+    target_must(p[0] == b->mark, "a resize lost the contents");
     *b = (struct block){ p, round_to_page(n), b->mark };
     fill(b, n, mark);
 }
@@ -103,9 +96,9 @@ static void ask_for_stranger(unsigned char *p)
     for (unsigned i = 0; i < BLOCKS; i++)
         if (list[i].p == p)
             return;
-    must(hak_mapped_usable(p) == 0, "something else has a usable size");
-    must(!hak_mapped_free(p), "something else was freed");
-    must(hak_mapped_resize(p, page) == NULL, "something else was resized");
+    target_must(hak_mapped_usable(p) == 0, "something else has a usable size");
+    target_must(!hak_mapped_free(p), "something else was freed");
+    target_must(hak_mapped_resize(p, page) == NULL, "something else was resized");
 }
 
 static void check(void)
@@ -115,12 +108,14 @@ static void check(void)
     for (unsigned i = 0; i < BLOCKS; i++) {
         if (list[i].p == NULL)
             continue;
-        must(hak_mapped_usable(list[i].p) == list[i].bytes, "another usable size than in the list");
+        target_must(hak_mapped_usable(list[i].p) == list[i].bytes,
+                    "another usable size than in the list");
         count++;
         bytes += list[i].bytes;
     }
-    must(hak_mapped_count() == count && hak_mapped_bytes() == bytes, "blocks are miscounted");
-    must(hak_mapped_ok(), "the registry's own check fails");
+    target_must(hak_mapped_count() == count && hak_mapped_bytes() == bytes,
+                "blocks are miscounted");
+    target_must(hak_mapped_ok(), "the registry's own check fails");
 }
 
 static void act(const uint8_t *record)
@@ -152,7 +147,7 @@ static void act(const uint8_t *record)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     world_reset();
-    must(hak_arena_start(2 * SUPERSLAB_SIZE), "no arena");
+    target_must(hak_arena_start(2 * SUPERSLAB_SIZE), "no arena");
     hak_meta_start();
     hak_mapped_start();
     memset(list, 0, sizeof list);

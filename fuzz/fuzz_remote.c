@@ -17,7 +17,6 @@ const char target_name[] = "fuzz_remote";
 
 enum place { OUT, MARKED, FREE };
 
-static const struct ops none;
 static struct inbox inboxes[OWNERS];
 static unsigned class_index;
 static uint32_t blocks; // of each slab
@@ -36,12 +35,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argc, (void)argv;
     world_reset();
     return 0;
-}
-
-static void must(bool condition, const char *what)
-{
-    if (!condition)
-        target_found(&none, NULL, what);
 }
 
 static uint32_t count(const struct model *m, enum place place)
@@ -65,13 +58,14 @@ static void check(unsigned i)
 {
     const struct slab *s = hak_slab_at(i);
     const struct model *m = &model[i];
-    must(hak_remote_count(s) == count(m, MARKED), "another number of blocks is marked");
+    target_must(hak_remote_count(s) == count(m, MARKED), "another number of blocks is marked");
     if (!m->active)
         return;
-    must(own_load(&s->free_blocks) == count(m, FREE), "another number of blocks is free");
-    must(hak_slab_ok(s), "the slab's own check fails");
+    target_must(own_load(&s->free_blocks) == count(m, FREE), "another number of blocks is free");
+    target_must(hak_slab_ok(s), "the slab's own check fails");
     for (unsigned o = 0; o < OWNERS; o++)
-        must(hak_remote_is_owner(s, &inboxes[o]) == (o == m->owner), "another heap is the owner");
+        target_must(hak_remote_is_owner(s, &inboxes[o]) == (o == m->owner),
+                    "another heap is the owner");
 }
 
 // ---- what can be done ----
@@ -85,7 +79,7 @@ static void begin(unsigned i, unsigned owner)
         return;
     hak_slab_begin(s, class_index, 1, true);
     hak_remote_begin(s, &inboxes[owner]);
-    must(hak_slab_take(s, out, SLAB_BLOCKS_MAX) == blocks, "a new slab is not whole");
+    target_must(hak_slab_take(s, out, SLAB_BLOCKS_MAX) == blocks, "a new slab is not whole");
     m->active = true;
     m->token = false;
     m->owner = owner;
@@ -110,7 +104,7 @@ static void mark(unsigned i, unsigned word, uint64_t bits)
         twice |= (uint64_t)(*place == MARKED) << b;
         *place = MARKED;
     }
-    must(hak_remote_mark(s, word, chosen) == twice, "other blocks were marked already");
+    target_must(hak_remote_mark(s, word, chosen) == twice, "other blocks were marked already");
     m->notifiers += chosen != 0;
 }
 
@@ -133,12 +127,13 @@ static void drain(unsigned owner)
     struct slab *s = hak_remote_take_all(&inboxes[owner]), *next;
     while (queued[owner] != 0) {
         unsigned i = queue[owner][--queued[owner]];
-        must(s == hak_slab_at(i), "an inbox has another slab than the model's");
-        must(hak_remote_settle(s, &next) == harvested(&model[i]), "a drain brought other blocks");
+        target_must(s == hak_slab_at(i), "an inbox has another slab than the model's");
+        target_must(hak_remote_settle(s, &next) == harvested(&model[i]),
+                    "a drain brought other blocks");
         model[i].token = false;
         s = next;
     }
-    must(s == NULL, "an inbox has more slabs than the model's");
+    target_must(s == NULL, "an inbox has more slabs than the model's");
 }
 
 // The owner, or who sweeps it, tries to take the token: for another owner, or for the end.
@@ -148,7 +143,8 @@ static void hold(unsigned i, unsigned owner, bool ends)
     struct model *m = &model[i];
     if (!m->active || (ends && count(m, FREE) != blocks))
         return;
-    must(hak_remote_try_hold(s) == !m->token, "the token was taken or not, unlike the model");
+    target_must(hak_remote_try_hold(s) == !m->token,
+                "the token was taken or not, unlike the model");
     if (m->token)
         return;
     if (ends) {
@@ -158,7 +154,8 @@ static void hold(unsigned i, unsigned owner, bool ends)
         return;
     }
     m->owner = owner;
-    must(hak_remote_adopt(s, &inboxes[owner]) == harvested(m), "an adoption brought other blocks");
+    target_must(hak_remote_adopt(s, &inboxes[owner]) == harvested(m),
+                "an adoption brought other blocks");
 }
 
 // The owner's own frees.
@@ -175,7 +172,7 @@ static void give(unsigned i, unsigned word, uint64_t bits)
             chosen |= UINT64_C(1) << b;
             m->place[word * 64 + b] = FREE;
         }
-    must(hak_slab_give(s, word, chosen) == 0, "a block that is out was free");
+    target_must(hak_slab_give(s, word, chosen) == 0, "a block that is out was free");
 }
 
 static void act(const uint8_t *record)
@@ -214,7 +211,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return -1;
     world_reset();
     hak_classes_start((size_t)128 << 10);
-    must(hak_arena_start(2 * SUPERSLAB_SIZE) && hak_arena_commit(0, 1), "no arena");
+    target_must(hak_arena_start(2 * SUPERSLAB_SIZE) && hak_arena_commit(0, 1), "no arena");
     memset(inboxes, 0, sizeof inboxes);
     memset(model, 0, sizeof model);
     memset(queued, 0, sizeof queued);

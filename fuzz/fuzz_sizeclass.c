@@ -9,7 +9,6 @@
 
 const char target_name[] = "fuzz_sizeclass";
 
-static const struct ops none;
 static size_t bytes_of[CLASS_COUNT + 1];
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -26,12 +25,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     return 0;
 }
 
-static void must(bool condition, const char *what)
-{
-    if (!condition)
-        target_found(&none, NULL, what);
-}
-
 static void check(size_t n, size_t align, size_t offset)
 {
     n %= CLASS_SIZE_MAX + 1;
@@ -39,17 +32,18 @@ static void check(size_t n, size_t align, size_t offset)
     unsigned naive = CLASS_FIRST;
     while (bytes_of[naive] < n)
         naive++;
-    must(hak_class_of(n) == naive, "a size has another class than the list's");
-    must(hak_class_bytes(naive) == bytes_of[naive], "a class has another size than the list's");
-    must(hak_class_index(&hak_classes[naive], offset) == offset / bytes_of[naive],
-         "an offset has another index than by division");
+    target_must(hak_class_of(n) == naive, "a size has another class than the list's");
+    target_must(hak_class_bytes(naive) == bytes_of[naive],
+                "a class has another size than the list's");
+    target_must(hak_class_index(&hak_classes[naive], offset) == offset / bytes_of[naive],
+                "an offset has another index than by division");
     // Blocks lie at multiples of their size from the start of a unit.
     unsigned aligned = CLASS_FIRST;
     while (aligned <= CLASS_LAST && (bytes_of[aligned] < n || bytes_of[aligned] % align != 0))
         aligned++;
     if (aligned > CLASS_LAST || align > UNIT_SIZE)
         aligned = 0;
-    must(hak_class_aligned(n, align) == aligned, "an aligned size has another class");
+    target_must(hak_class_aligned(n, align) == aligned, "an aligned size has another class");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

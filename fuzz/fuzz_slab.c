@@ -11,7 +11,6 @@
 
 const char target_name[] = "fuzz_slab";
 
-static const struct ops none;
 static struct slab *slab;
 static const struct size_class *class;
 static bool tracked; // a class whose slabs know which blocks were used before
@@ -28,18 +27,12 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     return 0;
 }
 
-static void must(bool condition, const char *what)
-{
-    if (!condition)
-        target_found(&none, NULL, what);
-}
-
 static void begin(uint8_t class_byte, uint8_t length)
 {
     unsigned c = CLASS_FIRST + class_byte % CLASS_COUNT;
     world_reset();
     hak_classes_start((size_t)128 << 10);
-    must(hak_arena_start(2 * SUPERSLAB_SIZE) && hak_arena_commit(0, 1), "no arena");
+    target_must(hak_arena_start(2 * SUPERSLAB_SIZE) && hak_arena_commit(0, 1), "no arena");
     class = &hak_classes[c];
     tracked = class->block_bytes >= ZERO_TRACKED_MIN;
     uint32_t more = length / 2 % (class->units - class->units_min + 1);
@@ -58,17 +51,18 @@ static void check(void)
     uint32_t count = 0;
     for (uint32_t i = 0; i < blocks; i++) {
         bool set = (own_load(&slab->free[i / 64]) >> i % 64 & 1) != 0;
-        must(set == model[i].is_free, "another block is free than in the model");
+        target_must(set == model[i].is_free, "another block is free than in the model");
         count += set;
         if (tracked)
-            must((own_load(&slab->touched) >> i & 1) == model[i].touched,
-                 "another block was used before than in the model");
+            target_must((own_load(&slab->touched) >> i & 1) == model[i].touched,
+                        "another block was used before than in the model");
     }
-    must(own_load(&slab->blocks) == blocks, "another number of blocks than by division");
-    must(own_load(&slab->free_blocks) == count, "the count of free blocks is wrong");
-    must(hak_slab_is_empty(slab) == (count == blocks), "empty or not: wrong");
-    must(own_load(&slab->handed) == handed, "another block was handed out than in the model");
-    must(hak_slab_ok(slab), "the slab's own check fails");
+    target_must(own_load(&slab->blocks) == blocks, "another number of blocks than by division");
+    target_must(own_load(&slab->free_blocks) == count, "the count of free blocks is wrong");
+    target_must(hak_slab_is_empty(slab) == (count == blocks), "empty or not: wrong");
+    target_must(own_load(&slab->handed) == handed,
+                "another block was handed out than in the model");
+    target_must(hak_slab_ok(slab), "the slab's own check fails");
 }
 
 static bool may_take(uint32_t i, bool touched_only)
@@ -85,14 +79,14 @@ static void take(uint32_t want, bool touched_only)
     for (uint32_t i = 0, left = got; i < blocks && left != 0; i++) {
         if (!may_take(i, touched_only))
             continue;
-        must(out[--left] == hak_slab_base(slab) + (size_t)i * class->block_bytes,
-             "another block was taken than the lowest");
+        target_must(out[--left] == hak_slab_base(slab) + (size_t)i * class->block_bytes,
+                    "another block was taken than the lowest");
         model[i].is_free = false;
         handed = i + 1 > handed ? i + 1 : handed;
     }
     for (uint32_t i = 0; i < blocks && got < want; i++)
-        must(!may_take(i, touched_only), "fewer blocks were taken than there are");
-    must(got <= want, "more blocks were taken than were wanted");
+        target_must(!may_take(i, touched_only), "fewer blocks were taken than there are");
+    target_must(got <= want, "more blocks were taken than were wanted");
 }
 
 static void take_untouched(void)
@@ -101,8 +95,8 @@ static void take_untouched(void)
     while (i < blocks && !(model[i].is_free && !model[i].touched))
         i++;
     char *p = hak_slab_take_untouched(slab);
-    must(p == (i == blocks ? NULL : hak_slab_base(slab) + (size_t)i * class->block_bytes),
-         "another block was taken than the lowest that nobody used");
+    target_must(p == (i == blocks ? NULL : hak_slab_base(slab) + (size_t)i * class->block_bytes),
+                "another block was taken than the lowest that nobody used");
     if (p == NULL)
         return;
     model[i].is_free = false;
@@ -118,7 +112,7 @@ static void give(unsigned word, uint64_t bits)
     bits &= hak_slab_possible(slab, word);
     for (unsigned i = 0; i < 64 && word * 64 + i < blocks; i++)
         twice |= (uint64_t)model[word * 64 + i].is_free << i & bits;
-    must(hak_slab_give(slab, word, bits) == twice, "other blocks were free already");
+    target_must(hak_slab_give(slab, word, bits) == twice, "other blocks were free already");
     for (unsigned i = 0; i < 64 && twice == 0; i++)
         if (bits >> i & 1)
             model[word * 64 + i].is_free = true;
@@ -128,8 +122,8 @@ static void find(size_t offset)
 {
     size_t index = offset / class->block_bytes;
     bool begins = offset % class->block_bytes == 0 && index < blocks;
-    must(hak_slab_index(slab, hak_slab_base(slab) + offset) == (begins ? index : UINT32_MAX),
-         "a pointer is another block than by division");
+    target_must(hak_slab_index(slab, hak_slab_base(slab) + offset) == (begins ? index : UINT32_MAX),
+                "a pointer is another block than by division");
 }
 
 static void act(const uint8_t *record)
@@ -166,6 +160,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     hak_slab_end(slab);
     for (uint32_t i = 0; i < own_load(&slab->units); i++)
-        must(hak_tag_of(hak_slab_base(slab) + i * UNIT_SIZE) == TAG_NONE, "a tag is left behind");
+        target_must(hak_tag_of(hak_slab_base(slab) + i * UNIT_SIZE) == TAG_NONE,
+                    "a tag is left behind");
     return 0;
 }

@@ -15,7 +15,6 @@ const char target_name[] = "fuzz_units";
 
 enum state { UNUSED, EMPTY, ACTIVE };
 
-static const struct ops none;
 static uint32_t begun; // SuperSlabs
 static enum state state[UNITS];
 static bool free_hint[SUPERSLABS], empty_hint[SUPERSLABS];
@@ -26,12 +25,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argc, (void)argv;
     world_reset();
     return 0;
-}
-
-static void must(bool condition, const char *what)
-{
-    if (!condition)
-        target_found(&none, NULL, what);
 }
 
 static uint32_t mask(uint32_t superslab, enum state wanted)
@@ -66,15 +59,17 @@ static void check(void)
     size_t committed = 0;
     for (uint32_t i = 0; i < begun; i++) {
         uint64_t word = hak_superslab_word(i);
-        must(hak_mask_empty(word) == mask(i, EMPTY), "other units are EMPTY than in the model");
-        must(hak_mask_unused(word) == mask(i, UNUSED), "other units are UNUSED than in the model");
-        must(hak_superslab_ok(i), "a SuperSlab's own check fails");
+        target_must(hak_mask_empty(word) == mask(i, EMPTY),
+                    "other units are EMPTY than in the model");
+        target_must(hak_mask_unused(word) == mask(i, UNUSED),
+                    "other units are UNUSED than in the model");
+        target_must(hak_superslab_ok(i), "a SuperSlab's own check fails");
     }
     for (uint32_t unit = 0; unit < begun * SUPERSLAB_UNITS; unit++)
         committed += state[unit] != UNUSED;
-    must(hak_superslab_bytes_committed() == committed * UNIT_SIZE,
-         "committed units are miscounted");
-    must(hak_superslabs_begun() == begun, "another number of SuperSlabs is begun");
+    target_must(hak_superslab_bytes_committed() == committed * UNIT_SIZE,
+                "committed units are miscounted");
+    target_must(hak_superslabs_begun() == begun, "another number of SuperSlabs is begun");
 }
 
 // ---- what can be done ----
@@ -84,8 +79,8 @@ static void check_run(const struct run *r, uint32_t unit, unsigned units)
     uint32_t warm = 0;
     for (unsigned i = 0; i < units; i++)
         warm |= (uint32_t)(state[unit + i] == EMPTY) << i;
-    must(r->unit == unit && r->units == units, "another run was claimed");
-    must(r->warm == warm, "other units of a run are warm than in the model");
+    target_must(r->unit == unit && r->units == units, "another run was claimed");
+    target_must(r->warm == warm, "other units of a run are warm than in the model");
     set(unit, units, ACTIVE);
 }
 
@@ -94,9 +89,10 @@ static void claim(uint32_t superslab, unsigned units, unsigned align, bool empty
     uint32_t available = mask(superslab, EMPTY) | (empty_only ? 0 : mask(superslab, UNUSED));
     unsigned first = find_run(available, units, align);
     struct run r;
-    must(hak_run_find(available, units, align) == first, "another run was found than bit by bit");
+    target_must(hak_run_find(available, units, align) == first,
+                "another run was found than bit by bit");
     bool got = hak_superslab_claim(superslab, units, align, empty_only, &r);
-    must(got == (first != SUPERSLAB_UNITS), "a claim succeeds or not, unlike the model");
+    target_must(got == (first != SUPERSLAB_UNITS), "a claim succeeds or not, unlike the model");
     if (got)
         check_run(&r, superslab * SUPERSLAB_UNITS + first, units);
 }
@@ -107,8 +103,8 @@ static void claim_at(uint32_t unit, unsigned units)
     for (unsigned i = 0; i < units; i++)
         available &= state[unit + i] != ACTIVE;
     struct run r;
-    must(hak_superslab_claim_at(unit, units, &r) == available,
-         "a claim of given units succeeds or not, unlike the model");
+    target_must(hak_superslab_claim_at(unit, units, &r) == available,
+                "a claim of given units succeeds or not, unlike the model");
     if (available)
         check_run(&r, unit, units);
 }
@@ -116,7 +112,7 @@ static void claim_at(uint32_t unit, unsigned units)
 static void claim_empty(uint32_t superslab, uint32_t bits)
 {
     uint32_t due = mask(superslab, EMPTY) & bits;
-    must(hak_superslab_claim_empty(superslab, bits) == due, "the purger got other units");
+    target_must(hak_superslab_claim_empty(superslab, bits) == due, "the purger got other units");
     for (unsigned i = 0; i < SUPERSLAB_UNITS; i++)
         if (due >> i & 1)
             state[superslab * SUPERSLAB_UNITS + i] = ACTIVE;
@@ -141,11 +137,11 @@ static void begin(uint32_t count, uint32_t units, bool expect_wrong)
 {
     uint32_t unit = UINT32_MAX;
     bool fits = count <= SUPERSLABS - begun && !expect_wrong;
-    must(hak_superslab_begin(count, units, begun + expect_wrong, &unit) == fits,
-         "SuperSlabs are begun or not, unlike the model");
+    target_must(hak_superslab_begin(count, units, begun + expect_wrong, &unit) == fits,
+                "SuperSlabs are begun or not, unlike the model");
     if (!fits)
         return;
-    must(unit == begun * SUPERSLAB_UNITS, "the new units are not those behind the last");
+    target_must(unit == begun * SUPERSLAB_UNITS, "the new units are not those behind the last");
     set(unit, count * SUPERSLAB_UNITS, UNUSED);
     set(unit, units, ACTIVE);
     begun += count;
@@ -157,8 +153,8 @@ static void look(uint32_t from, bool empty)
     uint32_t due = from;
     while (due < begun && !(empty ? empty_hint : free_hint)[due])
         due++;
-    must(hak_superslab_next(from, empty) == (due < begun ? due : UINT32_MAX),
-         "another SuperSlab is said to have free units");
+    target_must(hak_superslab_next(from, empty) == (due < begun ? due : UINT32_MAX),
+                "another SuperSlab is said to have free units");
 }
 
 static void clear_hint(uint32_t superslab, bool empty)
@@ -205,7 +201,7 @@ static void act(const uint8_t *record)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     world_reset();
-    must(hak_arena_start(SUPERSLABS * SUPERSLAB_SIZE), "no arena");
+    target_must(hak_arena_start(SUPERSLABS * SUPERSLAB_SIZE), "no arena");
     hak_superslabs_start();
     begun = 0;
     memset(free_hint, 0, sizeof free_hint);

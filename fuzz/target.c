@@ -19,3 +19,10 @@ _Noreturn void target_found(const struct ops *program, const struct op *op, cons
         fprintf(stderr, "%s: found: at the end: %s\n", target_name, reason);
     abort();
 }
+
+void target_must(bool condition, const char *what)
+{
+    static const struct ops none;
+    if (!condition)
+        target_found(&none, NULL, what);
+}

@@ -27,6 +27,9 @@ bool target_print(const uint8_t *data, size_t size, FILE *out) __attribute__((we
 // "TARGET: found: operation 12: t0 free s3: reason" on standard error, then abort.
 _Noreturn void target_found(const struct ops *program, const struct op *op, const char *reason);
 
+// For targets whose input is no program: the model and the code agree, or target_found says what.
+void target_must(bool condition, const char *what);
+
 // Targets that know what led to a death by a signal or a sanitizer: says so on standard error. May
 // be called on a signal stack, and after target_found. Other targets do not define it.
 void target_died(void) __attribute__((weak));

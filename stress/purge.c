@@ -18,7 +18,8 @@
 #define WAIT_MAX_NS 4000000000u
 #define STAYS_MAX (4 * MIB + LOAD_BUDGET(20 * MIB)) // with no thread left
 // And for each thread that keeps what it cached: magazines, and large blocks that it freed last.
-#define STAYS_PER_BLOCKED (3 * MIB + 72 * 64 * KIB)
+#define KEPT_LARGE (72 * 64 * KIB) // RECENT_UNITS_MAX of src/config.h, and UNIT_SIZE
+#define STAYS_PER_BLOCKED (3 * MIB + KEPT_LARGE)
 
 struct shape {
     const char *name;
