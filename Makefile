@@ -111,13 +111,14 @@ cxx_of = $(patsubst gcc%,g++%,$(patsubst clang%,clang++%,$(1:%-gcc=%-g++)))
 hak_out = $(BUILD)/$(1)-$(notdir $(2))$(if $(filter small,$(3)),-small)
 hak_checked = $(if $(CHECKED_$(1)),$(CHECKED_$(1)),1)
 hak_mitigations = $(if $(MITIGATIONS_$(1)),$(MITIGATIONS_$(1)),0)
+hak_ceiling = $(if $(CEILING_$(1)),$(CEILING_$(1)),0)
 hak_includes = $(if $(INCLUDES_$(1)),$(INCLUDES_$(1)),-Isrc)
 hak_sources = $(if $(SOURCES_$(1)),$(SOURCES_$(1)),$(SOURCES))
 hak_library = libhakmem$(if $(filter-out release,$(1)),-$(1))
 hak_so = $(hak_out)/$(hak_library).so
 hak_cflags = $(COMMON_CFLAGS) $(CFLAGS_$(1)) $(hak_includes) -DHAK_CHECKED=$(hak_checked) \
     -DGEOMETRY_SMALL=$(if $(filter small,$(3)),1,0) -DHAK_MITIGATIONS=$(call hak_mitigations,$(1)) \
-    -DHAK_FLAVOUR='"$(1)"' $(EXTRA_CFLAGS)
+    -DHAK_CEILING=$(call hak_ceiling,$(1)) -DHAK_FLAVOUR='"$(1)"' $(EXTRA_CFLAGS)
 hak_cc = $(2) -std=gnu11 $(WARNINGS) $(hak_cflags)
 hak_cxx = $(call cxx_of,$(2)) -std=gnu++17 $(WARNINGS_CXX) $(hak_cflags)
 hak_link = $(2) -pthread -g $(CFLAGS_$(1))
@@ -345,7 +346,7 @@ setup: ## install the packages that are missing (says what it does)
 # ---- everything above, made into rules ----
 
 -include tests/rules.mk tests/wrong/rules.mk fuzz/rules.mk fuzz/sched/rules.mk bench/rules.mk
--include stress/rules.mk
+-include bench/ceiling.mk stress/rules.mk
 -include tests/model/rules.mk trace/rules.mk fuzz/minimize.mk tests/mutants/rules.mk
 -include packaging/rules.mk tools/rules.mk
 -include tests/identical/rules.mk tests/misuse/rules.mk bench/mitigations.mk

@@ -3,16 +3,17 @@
 
 #include <stdlib.h>
 
-static uint64_t count = 1000, bytes = 32, repeat = 10000, reverse;
+static uint64_t count = 1000, bytes = 32, repeat = 10000, reverse, sized;
 
 static const struct bench_option options[] = {
     { "count", &count, 1, 100000000, "blocks of a batch" },
     { "bytes", &bytes, 8, 1 << 30, "size of a block" },
     { "repeat", &repeat, 1, UINT64_MAX / 4, "batches" },
     { "reverse", &reverse, 0, 1, "1: free the youngest first" },
+    { "sized", &sized, 0, 1, "1: free_sized instead of free" },
 };
 
-static uint64_t run_batch(uint64_t **blocks, uint64_t stamp)
+BENCH_COUNTED static uint64_t run_batch(uint64_t **blocks, uint64_t stamp)
 {
     uint64_t sum = 0;
     for (uint64_t i = 0; i < count; i++) {
@@ -24,7 +25,10 @@ static uint64_t run_batch(uint64_t **blocks, uint64_t stamp)
     for (uint64_t i = 0; i < count; i++) {
         uint64_t *block = blocks[reverse ? count - 1 - i : i];
         sum += *block;
-        free(block);
+        if (sized)
+            bench_free_sized(block, bytes);
+        else
+            free(block);
     }
     return sum;
 }

@@ -77,9 +77,25 @@ static void require_allocator(const char *path)
     exit(3);
 }
 
+static void free_by_address(void *block, size_t n)
+{
+    (void)n;
+    free(block);
+}
+
+void (*bench_free_sized)(void *, size_t) = free_by_address;
+
+static void find_free_sized(void)
+{
+    void *function = dlsym(RTLD_DEFAULT, "free_sized");
+    if (function)
+        memcpy(&bench_free_sized, &function, sizeof function);
+}
+
 void bench_options(int argc, char **argv, const struct bench_option *options, size_t count)
 {
     struct option table[OPTIONS_MAX + 3] = { { 0 } };
+    find_free_sized();
     if (count > OPTIONS_MAX)
         bench_die("more than %d options", OPTIONS_MAX);
     for (size_t i = 0; i < count; i++)

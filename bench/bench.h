@@ -45,6 +45,9 @@ __attribute__((noreturn, format(printf, 1, 2))) void bench_die(const char *forma
 // Runs body(arg + i * arg_bytes) in `count` threads and waits for all of them.
 void bench_threads(unsigned count, void *(*body)(void *), void *args, size_t arg_bytes);
 
+// A function of its own symbol: the instruction counter collects inside of it only.
+#define BENCH_COUNTED __attribute__((noinline))
+
 // xorshift64*: good enough to spread sizes and slots, and cheap beside a malloc.
 static inline uint64_t bench_random(uint64_t *state)
 {
@@ -82,6 +85,9 @@ static inline void bench_fill(void *block, size_t n, uint64_t stamp)
         memcpy(p + i, &stamp, sizeof stamp);
     memcpy(p + n - sizeof stamp, &stamp, sizeof stamp);
 }
+
+// Frees a block of n bytes: C23's free_sized where the allocator has it, else free.
+extern void (*bench_free_sized)(void *block, size_t n);
 
 // What bench_fill left at both ends, mixed; differs if either was overwritten.
 static inline uint64_t bench_read(const void *block, size_t n)

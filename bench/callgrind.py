@@ -4,6 +4,7 @@ Counted is what runs outside of the benchmark program while one of its functions
 library and what that calls. So neither starting up nor the benchmark's own work is in it.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -44,9 +45,9 @@ def valgrind_reason(errors):
     return " ".join(lines)[-200:] or "ended without a word"
 
 
-def instructions(program, function, library, arguments):
-    """The allocator's instructions while `function` of the program runs. RuntimeError says why
-    there are none."""
+def count(program, function, library, arguments):
+    """The program's report, and {object file: instructions} of what is not the program's own while
+    its `function` runs. RuntimeError says why there are none."""
     with tempfile.TemporaryDirectory() as scratch:
         out = os.path.join(scratch, "out")
         done = subprocess.run(
@@ -60,4 +61,9 @@ def instructions(program, function, library, arguments):
     own = totals.pop(os.path.realpath(program), 0)
     if not own or not totals:
         raise RuntimeError(f"{library}: nothing was counted within {function} of {program}")
-    return sum(totals.values())
+    return json.loads(done.stdout), totals
+
+
+def instructions(program, function, library, arguments):
+    """The allocator's instructions while `function` of the program runs."""
+    return sum(count(program, function, library, arguments)[1].values())

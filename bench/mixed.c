@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 static uint64_t slots = 256, min_bytes = 16, max_bytes = 1040, steps = 5000000, threads = 1;
-static uint64_t seed = 1;
+static uint64_t seed = 1, sized;
 
 static const struct bench_option options[] = {
     { "slots", &slots, 1, 100000000, "blocks alive in each thread" },
@@ -14,6 +14,7 @@ static const struct bench_option options[] = {
     { "steps", &steps, 1, UINT64_MAX / 4, "pairs of free and malloc in each thread" },
     { "threads", &threads, 1, 1024, "threads, each with slots of its own" },
     { "seed", &seed, 0, UINT64_MAX / 2, "of sizes and slots" },
+    { "sized", &sized, 0, 1, "1: free_sized instead of free" },
 };
 
 struct slot {
@@ -36,15 +37,17 @@ static void fill_slot(struct slot *slot, size_t bytes, uint64_t stamp)
     bench_fill(slot->block, bytes, stamp);
 }
 
-// Its own symbol: the instruction counter collects inside of it only.
-__attribute__((noinline)) static uint64_t run_slots(struct slot *set, uint64_t *random)
+BENCH_COUNTED static uint64_t run_slots(struct slot *set, uint64_t *random)
 {
     uint64_t range = max_bytes - min_bytes + 1, sum = 0;
     for (uint64_t i = 0; i < steps; i++) {
         uint64_t r = bench_random(random);
         struct slot *slot = &set[bench_below((uint32_t)(r >> 32), slots)];
         sum += bench_read(slot->block, slot->bytes);
-        free(slot->block);
+        if (sized)
+            bench_free_sized(slot->block, slot->bytes);
+        else
+            free(slot->block);
         fill_slot(slot, min_bytes + bench_below((uint32_t)r, range), r);
     }
     return sum;

@@ -16,7 +16,7 @@ static const struct bench_option options[] = {
     { "touch", &touch, 0, 1, "1: write to each page" },
 };
 
-static uint64_t run_size(void **blocks, size_t bytes)
+BENCH_COUNTED static uint64_t run_size(void **blocks, size_t bytes)
 {
     uint64_t sum = 0;
     for (uint64_t i = 0; i < steps + live; i++) {

@@ -89,7 +89,7 @@ static int take(struct parcel *parcel)
     return any;
 }
 
-static void consume(struct worker *worker)
+BENCH_COUNTED static void consume(struct worker *worker)
 {
     struct parcel *parcel = &worker->parcel;
     while (take(parcel)) {

@@ -36,19 +36,19 @@ static struct heap *enter(void)
 {
     struct heap *h = hak_enter();
     if (likely(h != NULL))
-        h->now_ms = os_clock_ms();
+        h->now_ms = WITHOUT_PURGE ? 0 : os_clock_ms();
     return h;
 }
 
 // Trims this thread's cache and purges the pool if it is time, then leaves.
 static void leave(struct heap *h)
 {
-    if (unlikely(h->now_ms - h->trimmed_ms > hak_options.purge_delay_ms)) {
+    if (!WITHOUT_PURGE && unlikely(h->now_ms - h->trimmed_ms > hak_options.purge_delay_ms)) {
         if (MITIGATE_SWEEP)
             hak_sweep(h, SWEEP_BYTES_MAX);
         hak_heap_trim(h);
     }
-    if (unlikely(hak_pool_tick(h->now_ms, hak_options.purge_delay_ms))) {
+    if (!WITHOUT_PURGE && unlikely(hak_pool_tick(h->now_ms, hak_options.purge_delay_ms))) {
         hak_heap_release_kept(h);
         hak_heaps_sweep(h, TAG_NONE, SWEEP_HEAPS_MAX);
         hak_pool_purge(h->now_ms, hak_options.purge_delay_ms, SIZE_MAX);
@@ -126,7 +126,7 @@ COLD static void *alloc_sampled(size_t n, size_t align)
 static inline void *alloc_class(unsigned class_index, size_t n, size_t align, bool *zero)
 {
     void *sampled;
-    if (unlikely(own_load(&hak_sampling) != 0) && is_sampled() &&
+    if (!WITHOUT_CHECKS && unlikely(own_load(&hak_sampling) != 0) && is_sampled() &&
         (sampled = alloc_sampled(n, align)) != NULL) {
         *zero = true;
         return sampled;
@@ -250,7 +250,7 @@ _Noreturn COLD static void fault_no_block(void *p)
 static struct slab *large_record(void *p, unsigned tag, enum fault otherwise)
 {
     struct slab *s = hak_large_record(p);
-    if (unlikely(s == NULL || !hak_large_is_live(s)))
+    if (mistake(s == NULL || !hak_large_is_live(s)))
         hak_fault(otherwise, p, tag);
     return s;
 }
@@ -289,12 +289,12 @@ NOINLINE void hak_free_slow(void *p, const void *call_site)
 {
     if (p == NULL)
         return;
-    if (unlikely(!hak_arena_has(p))) {
+    if (unlikely(hak_arena_lacks(p))) {
         hak_outside_free(p, call_site);
         return;
     }
     unsigned tag = hak_tag_of(p);
-    if (unlikely(tag == TAG_NONE))
+    if (mistake(tag == TAG_NONE))
         fault_no_block(p);
     if (tag <= CLASS_LAST)
         sanitize_give(p, hak_class_bytes(tag));
@@ -346,7 +346,7 @@ NOINLINE void hak_free_hardened(void *p, unsigned tag)
 // Frees a block whose contents have moved.
 static void free_moved(void *p)
 {
-    if (hak_arena_has(p)) {
+    if (!hak_arena_lacks(p)) {
         unsigned tag = hak_tag_of(p);
         if (MITIGATE_BLOCKS && tag - CLASS_FIRST < CLASS_COUNT) {
             hak_free_hardened(p, tag);
@@ -411,7 +411,7 @@ static void *realloc_outside(void *p, size_t n)
 // Stops if no block of a class begins at p.
 ALWAYS_INLINE void expect_small(void *p, unsigned tag, enum fault otherwise)
 {
-    if (unlikely(tag == TAG_NONE || !hak_slab_begins_at(p, tag)))
+    if (mistake(tag == TAG_NONE || !hak_slab_begins_at(p, tag)))
         hak_fault(otherwise, p, tag);
     if (MITIGATE_BLOCKS)
         hak_harden_check(p, tag, otherwise);
@@ -421,7 +421,7 @@ void *hak_realloc_block(void *p, size_t n)
 {
     if (n > REQUEST_MAX)
         return out_of_memory();
-    if (unlikely(!hak_arena_has(p)))
+    if (unlikely(hak_arena_lacks(p)))
         return realloc_outside(p, n);
     unsigned tag = hak_tag_of(p);
     if (tag > CLASS_LAST)
@@ -452,7 +452,7 @@ NOINLINE static size_t large_usable(void *p, unsigned tag)
 // A leaf but for its tail calls: some programs ask for the size of each block at malloc and free.
 size_t hak_usable_bytes(void *p)
 {
-    if (unlikely(!hak_arena_has(p)))
+    if (unlikely(hak_arena_lacks(p)))
         return outside_usable(p);
     unsigned tag = hak_tag_of(p);
     if (unlikely(tag > CLASS_LAST))

@@ -60,7 +60,7 @@ void hak_free_sized(void *p, size_t n)
 {
     if (MITIGATE_POINTERS) // C23 allows to ignore it
         hak_sized_check(p, 1, n);
-    front_free(p);
+    front_free_sized(p, n);
 }
 
 void hak_free_aligned_sized(void *p, size_t align, size_t n)

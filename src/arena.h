@@ -43,6 +43,12 @@ static inline bool hak_arena_has(const void *p)
     return (size_t)((uintptr_t)p - (uintptr_t)hak_arena.base) < hak_arena.bytes;
 }
 
+// As !hak_arena_has, where NULL comes too.
+static inline bool hak_arena_lacks(const void *p)
+{
+    return WITHOUT_FOREIGN ? p == NULL : !hak_arena_has(p);
+}
+
 // Index of the unit that p lies in; p is in the arena.
 static inline uint32_t hak_unit_of(const void *p)
 {

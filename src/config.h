@@ -29,6 +29,18 @@
 #define MITIGATIONS_ALL 2047
 _Static_assert((HAK_MITIGATIONS & ~MITIGATIONS_ALL) == 0, "no unknown bit");
 
+// ---- the ceiling: bits of HAK_CEILING, 0 in everything that is installed ----
+// What a build leaves out whose only use is to measure what that costs (bench/ceiling). Code says
+// `if (!WITHOUT_X && ...)`, so that in all other builds nothing is left of the question.
+#define WITHOUT_CHECKS ((HAK_CEILING & 1) != 0)     // mistakes of the caller, damaged records
+#define WITHOUT_PURGE ((HAK_CEILING & 2) != 0)      // memory and caches are kept for ever
+#define WITHOUT_SLOW_START ((HAK_CEILING & 4) != 0) // a magazine has its full size at once
+#define WITHOUT_TAGS ((HAK_CEILING & 8) != 0)       // free_sized believes the size it is told
+#define WITHOUT_FOREIGN ((HAK_CEILING & 16) != 0)   // what is freed is ours, or NULL
+#define CEILING_ALL 31
+_Static_assert((HAK_CEILING & ~CEILING_ALL) == 0, "no unknown bit");
+_Static_assert(HAK_CEILING == 0 || HAK_MITIGATIONS == 0, "a ceiling is release's");
+
 // ---- arena, SuperSlab, unit (bytes) ----
 #define UNIT_SHIFT SMALL_OR(12, 16)
 #define UNIT_SIZE ((size_t)1 << UNIT_SHIFT)

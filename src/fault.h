@@ -5,7 +5,7 @@
 #ifndef HAK_FAULT_H
 #define HAK_FAULT_H
 
-#include "base.h"
+#include "config.h"
 
 enum fault {
     FAULT_DOUBLE_FREE,     // the block is free already
@@ -32,6 +32,9 @@ enum fault {
 // `tag` is the byte of the tag table for p (a class, TAG_LARGE, TAG_HUGE or TAG_NONE).
 // Line: "hakmem: double free of 0x7f0123456780 (class 5, 80 bytes)".
 _Noreturn COLD void hak_fault(enum fault what, const void *p, unsigned tag);
+
+// Whether `condition`, which tells a mistake or damage, is to be looked at and holds.
+#define mistake(condition) (!WITHOUT_CHECKS && unlikely(condition))
 
 // As hak_fault; eight bytes of the block, at `offset`, are `is` and should be `should`: the line
 // says those from the first to the last that differ. Line:

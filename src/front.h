@@ -37,7 +37,7 @@ ALWAYS_INLINE void *front_malloc(size_t n)
 ALWAYS_INLINE void front_free(void *p)
 {
     struct heap *h = tls_heap();
-    if (unlikely(!hak_arena_has(p))) {
+    if (unlikely(hak_arena_lacks(p))) {
         hak_free_slow(p, __builtin_return_address(0));
         return;
     }
@@ -53,6 +53,20 @@ ALWAYS_INLINE void front_free(void *p)
         return;
     }
     sanitize_give(p, hak_class_bytes(tag));
+}
+
+// `n`: the bytes that the user says it asked for.
+ALWAYS_INLINE void front_free_sized(void *p, size_t n)
+{
+    if (!WITHOUT_TAGS || n > TABLE_SIZE_MAX || hak_arena_lacks(p)) {
+        front_free(p);
+        return;
+    }
+    struct heap *h = tls_heap();
+    struct magazine *m = (struct magazine *)((char *)h + h->class_offset[(n + 15) >> 4]);
+    COMPUTED_ONCE(m);
+    if (unlikely(!hak_magazine_push(m, p)))
+        hak_free_slow(p, __builtin_return_address(0));
 }
 
 #endif

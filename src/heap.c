@@ -52,7 +52,7 @@ static bool grow(struct magazine *m, unsigned class_index)
     uint32_t before = own_load(&m->capacity);
     uint32_t wanted = before == 0 ? MAGAZINE_BLOCKS_START
                                   : ((before + 1) << MAGAZINE_GROWTH_SHIFT) - 1;
-    uint32_t capacity = wanted < most ? wanted : most;
+    uint32_t capacity = wanted < most && !WITHOUT_SLOW_START ? wanted : most;
     if (capacity <= before)
         return false;
     if (capacity <= m->room) { // another thread of this heap had grown it
@@ -81,7 +81,7 @@ void hak_heap_shrink(struct heap *h)
     for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
         struct magazine *m = &h->magazines[c];
         uint32_t capacity = own_load(&m->capacity);
-        if (capacity <= MAGAZINE_BLOCKS_START || hak_magazine_count(m) != 0)
+        if (WITHOUT_SLOW_START || capacity <= MAGAZINE_BLOCKS_START || hak_magazine_count(m) != 0)
             continue;
         own_store(&m->capacity, MAGAZINE_BLOCKS_START);
         m->limit = hak_magazine_slots(m) + 1 + MAGAZINE_BLOCKS_START;
@@ -123,8 +123,8 @@ static void link_first(struct heap *h, unsigned class_index, struct slab *s)
 static void unlink_slab(struct heap *h, unsigned class_index, struct slab *s)
 {
     // A link that its neighbour does not return was damaged: following it would spread that.
-    if (unlikely((s->prev != NULL ? s->prev->next : h->first[class_index]) != s ||
-                 (s->next != NULL ? s->next->prev : h->last[class_index]) != s))
+    if (mistake((s->prev != NULL ? s->prev->next : h->first[class_index]) != s ||
+                (s->next != NULL ? s->next->prev : h->last[class_index]) != s))
         hak_fault(FAULT_CORRUPT_RECORD, hak_slab_base(s), class_index);
     if (s->prev != NULL)
         s->prev->next = s->next;
@@ -314,7 +314,7 @@ static void emit(const struct batch *b)
         twice = hak_remote_mark(s, b->word, b->bits);
         hak_count(&b->heap->counters.remote_freed, (uint64_t)__builtin_popcountll(b->bits));
     }
-    if (unlikely(twice != 0)) {
+    if (mistake(twice != 0)) {
         size_t index = b->word * 64 + lowest_bit(twice);
         hak_fault(FAULT_DOUBLE_FREE, b->base + index * b->class->block_bytes, b->class_index);
     }
@@ -338,7 +338,7 @@ static void begin_slab(struct batch *b, const char *p)
     struct slab *s = hak_slab_of_unit(hak_unit_of(p));
     // A slab ends when all its blocks are free: one that ended, or began another life, while its
     // block was in a magazine got that block back from elsewhere, so it was freed twice.
-    if (unlikely(own_load(&s->class_index) != b->class_index || own_load(&s->state) != SLAB_ACTIVE))
+    if (mistake(own_load(&s->class_index) != b->class_index || own_load(&s->state) != SLAB_ACTIVE))
         hak_fault(hak_tag_of(p) != b->class_index ? FAULT_DOUBLE_FREE : FAULT_CORRUPT_RECORD, p,
                   b->class_index);
     b->slab = s;
@@ -347,7 +347,7 @@ static void begin_slab(struct batch *b, const char *p)
     b->own = hak_remote_is_owner(s, &b->heap->inbox);
     b->word = 0;
     b->bits = 0;
-    if (unlikely((size_t)(p - b->base) >= b->bytes)) // behind the last block
+    if (mistake((size_t)(p - b->base) >= b->bytes)) // behind the last block
         hak_fault(FAULT_INTERIOR_FREE, p, b->class_index);
 }
 
@@ -358,9 +358,9 @@ static inline void add_block(struct batch *b, char *p)
         begin_slab(b, p);
     size_t offset = (size_t)(p - b->base);
     unsigned index = hak_class_index(b->class, offset);
-    if (unlikely((size_t)index * b->class->block_bytes != offset))
+    if (mistake((size_t)index * b->class->block_bytes != offset))
         hak_fault(FAULT_INTERIOR_FREE, p, b->class_index);
-    if (unlikely(index >= own_load(&b->slab->handed)))
+    if (mistake(index >= own_load(&b->slab->handed)))
         hak_fault(FAULT_NEVER_ALLOCATED, p, b->class_index);
     if (index / 64 != b->word) {
         emit(b);
@@ -368,7 +368,7 @@ static inline void add_block(struct batch *b, char *p)
         b->bits = 0;
     }
     uint64_t bit = (uint64_t)1 << index % 64;
-    if (unlikely((b->bits & bit) != 0))
+    if (mistake((b->bits & bit) != 0))
         hak_fault(FAULT_DOUBLE_FREE, p, b->class_index);
     b->bits |= bit;
 }

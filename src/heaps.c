@@ -107,7 +107,7 @@ static void push_idle(struct heap *h)
 
 void hak_heaps_return(struct heap *h)
 {
-    h->now_ms = os_clock_ms();
+    h->now_ms = WITHOUT_PURGE ? 0 : os_clock_ms();
     hak_heap_flush_all(h);
     hak_heap_shrink(h);
     push_idle(h);

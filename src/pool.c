@@ -172,7 +172,7 @@ enum pool_stage hak_pool_acquire_kind(unsigned kind, unsigned units, unsigned un
 
 static void stamp(uint32_t unit, size_t units, uint64_t now_ms)
 {
-    for (size_t i = 0; i < units; i++)
+    for (size_t i = 0; i < units && !WITHOUT_PURGE; i++)
         store_relaxed(POOL_STAMP, &hak_arena.stamps[unit + i], (uint32_t)now_ms);
 }
 

@@ -80,7 +80,7 @@ static uint32_t harvest(struct slab *s)
         uint64_t twice = bits & ~hak_slab_possible(s, w); // marked in an old, longer life
         if (likely(twice == 0))
             twice = hak_slab_give(s, w, bits);
-        if (unlikely(twice != 0))
+        if (mistake(twice != 0))
             fault_twice(s, w, twice);
         count += (uint32_t)__builtin_popcountll(bits);
     }
@@ -116,7 +116,7 @@ void hak_remote_begin(struct slab *s, struct inbox *mine)
     // A mark that is there already is a double free in the old life that came after its end.
     for (unsigned w = 0, words = hak_slab_words(s); w < words; w++) {
         uint64_t stale = load_relaxed(REMOTE_BEGIN_PEEK, &s->remote[w]);
-        if (unlikely(stale != 0))
+        if (mistake(stale != 0))
             fault_twice(s, w, stale);
     }
     store_relaxed(REMOTE_BEGIN_OWNER, &s->owner, mine);

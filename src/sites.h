@@ -196,6 +196,7 @@
     /* large.c */                                                                                  \
     X(LARGE_LIVE, "relaxed: the user passes the pointer on with an order of its own")              \
     X(LARGE_FREE, "relaxed: one of racing frees wins; uses of the block are the user's to order")  \
+    X(LARGE_FREE_UNCHECKED, "relaxed: as LARGE_FREE where second frees are not looked for")        \
     X(GUEST_LARGE, "relaxed: a counter")                                                           \
     X(GUEST_HUGE, "relaxed: a counter")                                                            \
     X(GUEST_BYTES, "relaxed: a counter")                                                           \

@@ -25,8 +25,8 @@ _Static_assert(ZERO_TRACKED_MIN * 64 >= UNIT_SIZE, "tracked slabs have at most 6
 static void expect_unused(uint32_t unit, uint32_t units)
 {
     for (uint32_t i = unit; i < unit + units; i++)
-        if (unlikely(hak_tag_of(hak_unit_base(i)) != TAG_NONE ||
-                     own_load(&hak_slab_at(i)->state) != SLAB_NONE))
+        if (mistake(hak_tag_of(hak_unit_base(i)) != TAG_NONE ||
+                    own_load(&hak_slab_at(i)->state) != SLAB_NONE))
             hak_fault(FAULT_CORRUPT_RECORD, hak_unit_base(i), hak_tag_of(hak_unit_base(i)));
 }
 
@@ -87,7 +87,7 @@ void hak_slab_end(struct slab *s)
 static void note_taken(struct slab *s, uint32_t taken, uint32_t end)
 {
     own_store(&s->free_blocks, own_load(&s->free_blocks) - taken);
-    if (end > own_load(&s->handed))
+    if (!WITHOUT_CHECKS && end > own_load(&s->handed))
         own_store(&s->handed, end);
 }
 
@@ -100,7 +100,7 @@ uint32_t hak_slab_take(struct slab *s, void **out, uint32_t want)
     uint32_t end = 0;
     uint32_t left = count;
     for (unsigned w = 0, words = hak_slab_words(s); left != 0; w++) {
-        if (unlikely(w == words)) // the count promises more than the bitmap holds
+        if (mistake(w == words)) // the count promises more than the bitmap holds
             hak_fault(FAULT_CORRUPT_RECORD, base, own_load(&s->class_index));
         uint64_t bits = own_load(&s->free[w]);
         while (bits != 0 && left != 0) {
@@ -207,7 +207,7 @@ uint64_t hak_slab_give(struct slab *s, unsigned word, uint64_t bits)
 {
     uint64_t before = own_load(&s->free[word]);
     uint64_t twice = before & bits;
-    if (unlikely(twice != 0))
+    if (mistake(twice != 0))
         return twice;
     own_store(&s->free[word], before | bits);
     own_store(&s->free_blocks, own_load(&s->free_blocks) + (uint32_t)__builtin_popcountll(bits));
