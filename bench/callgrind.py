@@ -45,16 +45,17 @@ def valgrind_reason(errors):
     return " ".join(lines)[-200:] or "ended without a word"
 
 
-def count(program, function, library, arguments):
+def count(program, function, library, arguments, options=""):
     """The program's report, and {object file: instructions} of what is not the program's own while
-    its `function` runs. RuntimeError says why there are none."""
+    its `function` runs. `options` are our library's. RuntimeError says why there are none."""
     with tempfile.TemporaryDirectory() as scratch:
         out = os.path.join(scratch, "out")
         done = subprocess.run(
             ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}",
              f"--toggle-collect={function}", "--dump-line=no", program, f"--require={library}",
              *arguments],
-            capture_output=True, text=True, env={**os.environ, "LD_PRELOAD": library})
+            capture_output=True, text=True,
+            env={**os.environ, "LD_PRELOAD": library, "HAKMEM_OPTIONS": options})
         if done.returncode:
             raise RuntimeError(f"{library}: {valgrind_reason(done.stderr)}")
         totals = count_objects(out)
