@@ -54,15 +54,24 @@ def number(x):
 
 
 class Boxes:
-    """Rectangles of one look, as a single path."""
+    """Rectangles of one look, as a single path; neighbours become one."""
 
     def __init__(self):
-        self.parts = []
+        self.boxes = []
 
     def add(self, x, y, width, height):
-        if width > 0 and height > 0:
-            self.parts.append(f"M{number(x)} {number(y)}h{number(width)}v{number(height)}"
-                              f"h{number(-width)}z")
+        if width <= 0 or height <= 0:
+            return
+        if self.boxes:
+            x0, y0, width0, height0 = self.boxes[-1]
+            if (x0 + width0, y0, height0) == (x, y, height):
+                self.boxes[-1] = (x0, y, width0 + width, height)
+                return
+        self.boxes.append((x, y, width, height))
+
+    def path(self):
+        return "".join(f"M{number(x)} {number(y)}h{number(width)}v{number(height)}"
+                       f"h{number(-width)}z" for x, y, width, height in self.boxes)
 
 
 class Picture:
@@ -82,8 +91,8 @@ class Picture:
 
     def paths(self, layers):
         for look, boxes in layers.items():
-            if boxes.parts:
-                self.out.append(f'<path {look} d="{"".join(boxes.parts)}"/>')
+            if boxes.boxes:
+                self.out.append(f'<path {look} d="{boxes.path()}"/>')
 
     # ---- what and when ----
 
