@@ -1,7 +1,8 @@
 # packaging/rules.mk: what a distribution needs beside the libraries.
 #
 #   install         also: CMake files, hakmem(3), hakmem(7)
-#   install-tools   hakmem-trace, hakmem-trace-plot, hakmem-tune, the recorder, their manual pages
+#   install-tools   hakmem-trace, hakmem-trace-plot, hakmem-tune, hakmem-map, the recorder, their
+#                   manual pages
 #   dist            the source archive of the last commit, the same bytes wherever it is made
 
 MANDIR ?= $(PREFIX)/share/man
@@ -16,9 +17,9 @@ TO_BIN = $(DESTDIR)$(BINDIR)
 TO_PRIVATE = $(TO_LIB)/hakmem
 
 LIBRARY_PAGES := man3/hakmem.3 man7/hakmem.7
-TOOL_PAGES := man1/hakmem-trace.1 man1/hakmem-trace-plot.1 man1/hakmem-tune.1
-PYTHON_TOOLS := hakmem-tune hakmem-trace-plot
-TUNING = $(wildcard tools/tuning/*.py)
+TOOL_PAGES := man1/hakmem-map.1 man1/hakmem-trace.1 man1/hakmem-trace-plot.1 man1/hakmem-tune.1
+PYTHON_TOOLS := hakmem-map hakmem-tune hakmem-trace-plot
+PYTHON_PARTS = $(wildcard tools/tuning/*.py tools/mapping/*.py)
 install_pages = $(foreach p,$(1),install -Dm 644 man/$(notdir $(p)) $(TO_MAN)/$(p) &&) true
 CMAKE_NAMES = $(SHORT_NAME)Config $(SHORT_NAME)ConfigVersion
 
@@ -38,21 +39,23 @@ uninstall: uninstall-pages
 uninstall-pages:
 	rm -f $(CMAKE_NAMES:%=$(TO_CMAKE)/%.cmake) $(LIBRARY_PAGES:%=$(TO_MAN)/%)
 
-install-tools: tools ## hakmem-trace, hakmem-tune, the recorder to $(DESTDIR)$(PREFIX)
-	install -d $(TO_BIN) $(TO_PRIVATE) $(TO_SHARE)/tuning
+install-tools: tools ## hakmem-trace, -tune, -map, the recorder to $(DESTDIR)$(PREFIX)
+	install -d $(TO_BIN) $(TO_PRIVATE) $(TO_SHARE)
 	install -m 755 $(BUILD)/hakmem-trace $(TO_BIN)
 	install -m 755 $(BUILD)/hakmem-launch $(TO_PRIVATE)
 	install -m 644 $(BUILD)/libhakmem-record.so $(TO_PRIVATE)
 	install -m 755 $(PYTHON_TOOLS:%=tools/%) $(TO_SHARE)
 	install -m 644 bench/allocators.py $(TO_SHARE)
-	install -m 644 $(TUNING) $(TO_SHARE)/tuning
+	for part in $(PYTHON_PARTS:tools/%=%); do \
+	    install -Dm 644 tools/$$part $(TO_SHARE)/$$part || exit; \
+	done
 	ln -sf $(PYTHON_TOOLS:%="$$(realpath -ms --relative-to=$(BINDIR) $(SHAREDIR))/%") $(TO_BIN)
 	$(call install_pages,$(TOOL_PAGES))
 uninstall-tools: ## remove what install-tools put there
 	rm -f $(TO_BIN)/hakmem-trace $(TO_PRIVATE)/hakmem-launch \
 	    $(TO_PRIVATE)/libhakmem-record.so $(TO_SHARE)/allocators.py \
 	    $(PYTHON_TOOLS:%=$(TO_BIN)/%) $(PYTHON_TOOLS:%=$(TO_SHARE)/%) \
-	    $(TUNING:tools/%=$(TO_SHARE)/%) $(TOOL_PAGES:%=$(TO_MAN)/%)
+	    $(PYTHON_PARTS:tools/%=$(TO_SHARE)/%) $(TOOL_PAGES:%=$(TO_MAN)/%)
 
 .PHONY: dist dist-check man-check package-check
 DIST := $(BUILD)/hakmem-$(VERSION).tar.gz

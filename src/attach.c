@@ -28,6 +28,7 @@
 #include "harden.h"
 #include "heaps.h"
 #include "large.h"
+#include "layout.h"
 #include "mapped.h"
 #include "meta.h"
 #include "options.h"
@@ -77,6 +78,7 @@ static bool start(void)
             hak_heaps_start();
             if (hak_options.sample != 0)
                 hak_sampled_start();
+            hak_layout_start();
             if (MITIGATE_SEAL)
                 hak_harden_seal();
             store_release(STARTED_WRITE, &process.started, 1); // all of the above

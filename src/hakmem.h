@@ -141,6 +141,11 @@ HAK_API void hak_print_stats_json(int fd) HAK_NOEXCEPT;
 /* Writes the call sites with most frees of foreign pointers, as return addresses. */
 HAK_API void hak_print_foreign(int fd) HAK_NOEXCEPT;
 
+/* Writes the allocator's own tables, not the contents of blocks, as an ELF core file, of which
+ * hakmem-map draws a picture: about a fiftieth of what is committed. Other threads may work
+ * meanwhile. May be called from a signal handler. False: the descriptor refused some of it. */
+HAK_API bool hak_write_map(int fd) HAK_NOEXCEPT;
+
 /* ---- audit ---- */
 
 struct hak_audit_report {

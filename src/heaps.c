@@ -52,6 +52,16 @@ struct heap *hak_heaps_at(uint32_t index)
     return load_relaxed(HEAPS_TABLE_READ, &table[index]);
 }
 
+const void *hak_heaps_count_at(void)
+{
+    return &heaps.count;
+}
+
+const void *hak_heaps_table_at(void)
+{
+    return table;
+}
+
 // Takes the first idle heap that is not being swept off the stack. Caller holds the lock.
 static struct heap *take_idle(void)
 {

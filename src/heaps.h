@@ -25,6 +25,10 @@ uint32_t hak_heaps_count(void);
 uint32_t hak_heaps_idle(void);
 struct heap *hak_heaps_at(uint32_t index);
 
+// Where the count lies, 32 bits, and the table of pointers.
+const void *hak_heaps_count_at(void);
+const void *hak_heaps_table_at(void);
+
 void hak_heaps_start(void);
 
 #endif

@@ -105,6 +105,11 @@ uint32_t hak_superslabs_begun(void)
     return load_acquire(SUPERSLAB_BEGUN_READ, &superslabs.begun);
 }
 
+const void *hak_superslabs_begun_at(void)
+{
+    return &superslabs.begun;
+}
+
 uint64_t hak_superslab_word(uint32_t superslab)
 {
     return load_relaxed(SUPERSLAB_WORD_PEEK, &hak_arena.masks[superslab]);

@@ -43,6 +43,7 @@ static inline uint32_t hak_run_bits(unsigned first, unsigned units)
 
 // SuperSlabs begun so far: their units are in one of the three states, those of others in none.
 uint32_t hak_superslabs_begun(void);
+const void *hak_superslabs_begun_at(void); // where that number lies, 32 bits
 uint64_t hak_superslab_word(uint32_t superslab);
 size_t hak_superslab_bytes_committed(void); // ACTIVE and EMPTY units
 size_t hak_superslab_bytes_committed_peak(void);

@@ -2,7 +2,7 @@
 
 .PHONY: tools tools-check
 tools: trace $(BUILD)/hakmem-launch lib ## what hakmem-tune and hakmem-trace-plot start
-tools-check: tools $(BENCH_PROGRAMS) ## the tuner and the plot, on simulated and real programs
+tools-check: tools $(BENCH_PROGRAMS) ## the tuner, the pictures, on simulated and real programs
 	@BUILD=$(BUILD) scripts/tally tools -- tests/tools/run $(abspath $(OUT)/$(LIBRARY).so)
 
 # Starts a program with a library preloaded and measures it: the benchmarks' own.

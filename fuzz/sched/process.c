@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include <arena.h>
+#include <seam/os.h>
 #include <seam/thread.h>
 
 #include "core.h"
@@ -52,6 +53,18 @@ void hak_thread_watch_exit(void)
     core.threads[core.current].sets_hooks = false; // its store is done: no point lies between
     races_read(&hooks.on_exit, sizeof hooks.on_exit);
     hooks.armed[core.current] = true;
+}
+
+uint32_t hak_os_process_id(void)
+{
+    return 1;
+}
+
+// No page is known to be in memory.
+bool hak_os_resident(const void *p, size_t bytes, unsigned char *out)
+{
+    (void)p, (void)bytes, (void)out;
+    return false;
 }
 
 uint32_t hak_thread_id(void)

@@ -324,6 +324,20 @@ void hak_os_page_faults(uint64_t *minor, uint64_t *major)
     *major = (uint64_t)usage.ru_majflt;
 }
 
+bool hak_os_resident(const void *p, size_t bytes, unsigned char *out)
+{
+    int saved = errno;
+    bool done = mincore((void *)(uintptr_t)p, bytes, out) == 0;
+    sanitize_defined(out, bytes / hak_os_page_size());
+    errno = saved;
+    return done;
+}
+
+uint32_t hak_os_process_id(void)
+{
+    return (uint32_t)getpid();
+}
+
 void hak_os_abort(void)
 {
     abort();

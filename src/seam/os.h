@@ -85,6 +85,11 @@ void hak_os_write_error(const char *text, size_t bytes);
 // Page faults of the process so far: minor and major.
 void hak_os_page_faults(uint64_t *minor, uint64_t *major);
 
+// For each page of a committed range whether it is in memory: the lowest bit of a byte of `out`.
+bool hak_os_resident(const void *p, size_t bytes, unsigned char *out);
+
+uint32_t hak_os_process_id(void);
+
 // Ends the process with SIGABRT, as abort does: no exit handlers, nothing flushed.
 _Noreturn void hak_os_abort(void);
 

@@ -1,0 +1,1 @@
+"""What a heap looks like from outside: for hakmem-map."""
