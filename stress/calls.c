@@ -1,17 +1,22 @@
-// calls: every function of the interface as the first and as the last call, everywhere.
+// calls: every function of the surface as the first and as the last call, everywhere.
 //
-//   function x place -> one process of this program, `--role FUNCTION@PLACE`
+//   function x place x [a block is there] -> a process of this program, `--role FUNCTION@PLACE[+]`
 //
-// places: main (first of the process), constructor (before main), thread (first of a thread, on a
-// block of another), key-destructor (first and last call of its thread), key-destructor-late
-// (after the allocator's own exit hook), atexit, destructor (after main), fork-child,
-// library-constructor and library-destructor (dlopen, dlclose).
+// Without `+` the call is the first of its process. With it main has taken a block before, which
+// the call frees, resizes or measures. Functions: functions.h; of the flavour peer, under
+// LD_PRELOAD, those of the shared library (make stress-preload).
+// Places: main, constructor (before main), thread (first of a thread), key-destructor (first and
+// last call of its thread), key-destructor-late (after the allocator's own exit hook), atexit,
+// destructor (after main), fork-child, library-constructor and library-destructor (dlopen,
+// dlclose).
 //
 // Catches: initialisation that only malloc does, use of a heap that is gone, hooks in the wrong
 // order. A cell passes when its process runs the function once, finds the right result, and exits
 // with 0.
 #define _GNU_SOURCE
 #include "load.h"
+
+#include "functions.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -40,227 +45,57 @@ static const char *const place_names[PLACES] = {
     "atexit", "destructor",  "fork-child", "library-constructor", "library-destructor"
 };
 
-// A block another thread took before; NULL where the function has to be the first of the process.
-static unsigned char *older;
-static const char *function; // of the cell
+unsigned char *older;
+static const struct function *function; // of the cell
 static enum place place;
+static bool block_is_there; // `+`
 static bool ran;
 static pthread_key_t key;
 static int key_rounds;
 
 static _Noreturn void wrong(const char *what)
 {
-    dprintf(STDERR_FILENO, "FAIL calls: %s as a call at %s: %s\n", function, place_names[place],
-            what);
+    dprintf(STDERR_FILENO, "FAIL calls: %s as a call at %s: %s\n", function->name,
+            place_names[place], what);
     _exit(1);
 }
 
-static void expect(bool condition, const char *what)
+void function_expect(bool condition, const char *what)
 {
     if (!condition)
         wrong(what);
 }
 
-// Uses fresh memory and frees it: the call after the first one must work too.
-static void use(void *p, size_t n)
-{
-    expect(p != NULL, "NULL");
-    memset(p, 0x5a, n);
-    hak_free(p);
-}
-
-static void call_malloc(void)
-{
-    use(hak_malloc(100), 100);
-}
-static void call_malloc_large(void)
-{
-    use(hak_malloc(500 * KIB), 500 * KIB);
-}
-static void call_malloc_huge(void)
-{
-    use(hak_malloc(5 * MIB), 5 * MIB);
-}
-static void call_calloc(void)
-{
-    unsigned char *p = hak_calloc(10, 50);
-
-    expect(p != NULL && p[0] == 0 && p[499] == 0, "not zero");
-    use(p, 500);
-}
-static void call_realloc(void)
-{
-    unsigned char *p = hak_realloc(older, 3000);
-
-    expect(p != NULL && (older == NULL || (p[0] == 0x77 && p[99] == 0x77)), "contents");
-    older = NULL;
-    use(p, 3000);
-}
-static void call_reallocarray(void)
-{
-    unsigned char *p = hak_reallocarray(older, 30, 100);
-
-    expect(p != NULL && (older == NULL || p[99] == 0x77), "contents");
-    older = NULL;
-    use(p, 3000);
-}
-static void call_free(void)
-{
-    hak_free(older);
-    older = NULL;
-}
-static void call_free_sized(void)
-{
-    hak_free_sized(older, 100);
-    older = NULL;
-}
-static void call_free_aligned_sized(void)
-{
-    hak_free_aligned_sized(older, 16, 100);
-    older = NULL;
-}
-static void call_aligned_alloc(void)
-{
-    void *p = hak_aligned_alloc(256, 1000);
-
-    expect((uintptr_t)p % 256 == 0, "alignment");
-    use(p, 1000);
-}
-static void call_memalign(void)
-{
-    void *p = hak_memalign(64 * KIB, 100);
-
-    expect((uintptr_t)p % (64 * KIB) == 0, "alignment");
-    use(p, 100);
-}
-static void call_posix_memalign(void)
-{
-    void *p = NULL;
-
-    expect(hak_posix_memalign(&p, 128, 100) == 0 && (uintptr_t)p % 128 == 0, "alignment");
-    use(p, 100);
-}
-static void call_valloc(void)
-{
-    use(hak_valloc(100), 100);
-}
-static void call_pvalloc(void)
-{
-    use(hak_pvalloc(100), 4096);
-}
-static void call_usable_size(void)
-{
-    size_t n = hak_malloc_usable_size(older);
-
-    expect(older == NULL ? n == 0 : n >= 100, "usable size");
-}
-static void call_trim(void)
-{
-    int given = hak_malloc_trim(0);
-
-    expect(given == 0 || given == 1, "result");
-}
-static void call_get_stats(void)
-{
-    struct hak_stats stats;
-
-    if (LOAD_PEER)
-        return;
-    memset(&stats, 0xff, sizeof stats);
-    hak_get_stats(&stats);
-    expect(stats.live_bytes < (uint64_t)1 << 40 && stats.os_failures < 1000, "figures");
-}
-static void call_get_class_stats(void)
-{
-    struct hak_class_stats stats;
-
-    if (LOAD_PEER)
-        return;
-    expect(hak_get_class_stats(0, &stats) && stats.block_bytes > 0, "class 0");
-    expect(!hak_get_class_stats(100000, &stats), "a class that does not exist");
-}
-static void call_print_stats(void)
-{
-    int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-
-    if (!LOAD_PEER) {
-        hak_print_stats(fd);
-        hak_print_stats_json(fd);
-        hak_print_foreign(fd);
-    }
-    close(fd);
-}
-static void call_audit(void)
-{
-    struct hak_audit_report audit;
-
-    if (!LOAD_PEER && !hak_audit(&audit))
-        wrong(audit.first_error);
-}
-static void call_version(void)
-{
-    if (!LOAD_PEER)
-        expect(strchr(hak_version(), '.') != NULL, "version");
-}
-static void call_thread_flush(void)
-{
-    if (!LOAD_PEER)
-        hak_thread_flush();
-}
-
-static const struct {
-    const char *name;
-    void (*call)(void);
-} functions[] = {
-    { "malloc", call_malloc },
-    { "malloc-large", call_malloc_large },
-    { "malloc-huge", call_malloc_huge },
-    { "calloc", call_calloc },
-    { "realloc", call_realloc },
-    { "reallocarray", call_reallocarray },
-    { "free", call_free },
-    { "free_sized", call_free_sized },
-    { "free_aligned_sized", call_free_aligned_sized },
-    { "aligned_alloc", call_aligned_alloc },
-    { "memalign", call_memalign },
-    { "posix_memalign", call_posix_memalign },
-    { "valloc", call_valloc },
-    { "pvalloc", call_pvalloc },
-    { "malloc_usable_size", call_usable_size },
-    { "malloc_trim", call_trim },
-    { "get_stats", call_get_stats },
-    { "get_class_stats", call_get_class_stats },
-    { "print_stats", call_print_stats },
-    { "audit", call_audit },
-    { "version", call_version },
-    { "thread_flush", call_thread_flush },
-};
-#define FUNCTIONS (sizeof functions / sizeof functions[0])
-
 static void call_it(void)
 {
-    for (size_t i = 0; i < FUNCTIONS; i++) {
-        if (strcmp(functions[i].name, function) == 0) {
-            functions[i].call();
-            ran = true;
-            return;
-        }
-    }
-    wrong("no such function");
+    function->call();
+    ran = true;
 }
 
-// Reads FUNCTION@PLACE into `function` and `place`.
+static const struct function *find(const struct function *table, const char *name, size_t length)
+{
+    for (; table->name != NULL; table++) {
+        if (strlen(table->name) == length && memcmp(table->name, name, length) == 0)
+            return table;
+    }
+    return NULL;
+}
+
+// Reads FUNCTION@PLACE or FUNCTION@PLACE+.
 static bool read_cell(const char *text)
 {
-    static char name[64];
     const char *at = strchr(text, '@');
+    size_t length;
 
-    if (at == NULL || (size_t)(at - text) >= sizeof name)
+    if (at == NULL)
         return false;
-    memcpy(name, text, (size_t)(at - text));
-    function = name;
-    for (unsigned i = 0; i < PLACES; i++) {
-        if (strcmp(place_names[i], at + 1) == 0) {
+    function = find(functions_common, text, (size_t)(at - text));
+    if (function == NULL)
+        function = find(functions_own, text, (size_t)(at - text));
+    length = strcspn(at + 1, "+");
+    block_is_there = at[1 + length] != '\0';
+    for (unsigned i = 0; i < PLACES && function != NULL; i++) {
+        if (strlen(place_names[i]) == length && memcmp(place_names[i], at + 1, length) == 0) {
             place = (enum place)i;
             return true;
         }
@@ -270,9 +105,11 @@ static bool read_cell(const char *text)
 
 static void take_older(void)
 {
-    older = hak_malloc(100);
-    expect(older != NULL, "NULL");
-    memset(older, 0x77, 100);
+    if (!block_is_there)
+        return;
+    older = hak_malloc(OLDER_BYTES);
+    function_expect(older != NULL, "NULL");
+    memset(older, 0x77, OLDER_BYTES);
 }
 
 static void on_key_destructor(void *arg)
@@ -287,7 +124,7 @@ static void on_key_destructor(void *arg)
 static void *cell_thread(void *arg)
 {
     if (place == KEY_DESTRUCTOR_LATE)
-        use(hak_malloc(50), 50); // the allocator knows the thread, and will see its end
+        function_use(hak_malloc(50), 50); // the allocator knows the thread, and will see its end
     if (place == THREAD)
         call_it();
     else
@@ -299,9 +136,11 @@ static void *cell_thread(void *arg)
 __attribute__((constructor)) static void at_constructor(int argc, char **argv, char **environment)
 {
     (void)environment;
-    if (argc == 4 && strcmp(argv[1], "calls") == 0 && strcmp(argv[2], "--role") == 0 &&
-        read_cell(argv[3]) && place == CONSTRUCTOR)
+    if (argc >= 4 && strcmp(argv[1], "calls") == 0 && strcmp(argv[2], "--role") == 0 &&
+        read_cell(argv[3]) && place == CONSTRUCTOR) {
+        take_older();
         call_it();
+    }
 }
 
 static void check_ran(void)
@@ -357,12 +196,15 @@ static void in_fork_child(void)
     ran = true;
 }
 
-static int calls_role(const char *text)
+static int calls_role(struct run *r, const char *text)
 {
+    (void)r;
     if (!read_cell(text)) {
         fprintf(stderr, "stress calls: no such cell: \"%s\"\n", text);
         return 2;
     }
+    if (place != CONSTRUCTOR)
+        take_older();
     switch (place) {
     case MAIN:
         call_it();
@@ -370,7 +212,6 @@ static int calls_role(const char *text)
     case THREAD:
     case KEY_DESTRUCTOR:
     case KEY_DESTRUCTOR_LATE:
-        take_older();
         pthread_key_create(&key, on_key_destructor);
         pthread_join(load_thread_start(cell_thread, NULL), NULL);
         break;
@@ -395,21 +236,40 @@ struct checker {
     unsigned index;
 };
 
+static void check_cell(struct worker *w, const struct function *f, size_t i)
+{
+    char cell[128];
+    int status;
+
+    snprintf(cell, sizeof cell, "%s@%s%s", f->name, place_names[i / 2], i % 2 == 0 ? "" : "+");
+    status = load_spawn_role(w->run, "calls", cell);
+    if (status != 0)
+        load_fail(w, "`stress calls --role %s` ended with status %#x", cell, status);
+    atomic_fetch_add(&w->run->count, 1);
+    worker_step(w);
+}
+
+static size_t count(const struct function *table)
+{
+    size_t n = 0;
+
+    while (table[n].name != NULL)
+        n++;
+    return n;
+}
+
 static void *checker_thread(void *arg)
 {
     struct checker *c = arg;
     struct worker *w = worker_begin(c->run, "calls", c->index);
+    size_t common = count(functions_common);
+    size_t cells = (common + count(functions_own)) * PLACES * 2;
 
-    for (size_t i = c->index; i < FUNCTIONS * PLACES; i += c->run->threads) {
-        char cell[96];
-        int status;
+    for (size_t i = c->index; i < cells; i += c->run->threads) {
+        size_t f = i / PLACES / 2;
 
-        snprintf(cell, sizeof cell, "%s@%s", functions[i / PLACES].name, place_names[i % PLACES]);
-        status = load_spawn_role("calls", cell);
-        if (status != 0)
-            load_fail(w, "`stress calls --role %s` ended with status %#x", cell, status);
-        atomic_fetch_add(&c->run->count, 1);
-        worker_step(w);
+        check_cell(w, f < common ? &functions_common[f] : &functions_own[f - common],
+                   i % (PLACES * 2));
     }
     worker_end(w);
     return NULL;
@@ -422,8 +282,9 @@ static void calls(struct run *r)
     for (unsigned i = 0; i < r->threads; i++)
         checkers[i] = (struct checker){ r, i };
     load_threads_run(r->threads, checker_thread, checkers, sizeof *checkers);
-    load_note(r, ", %llu cells: %zu functions at %d places",
-              (unsigned long long)atomic_load(&r->count), FUNCTIONS, PLACES);
+    load_note(r, ", %llu cells: %zu functions at %d places, first or behind another call",
+              (unsigned long long)atomic_load(&r->count),
+              count(functions_common) + count(functions_own), PLACES);
     free(checkers);
 }
 

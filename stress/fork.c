@@ -149,7 +149,7 @@ static _Noreturn void child(struct worker *w, struct block *blocks, size_t n)
 
         signal(SIGALRM, on_alarm);
         alarm((unsigned)watch.stall_seconds);
-        w->rng.state ^= (uint64_t)getpid() * 0x9e3779b97f4a7c15u;
+        w->rng.state ^= 0x9e3779b97f4a7c15u; // not what the parent does next
         give_all(w, blocks, n / 2);
         churn(w, mine, CHILD_BLOCKS, CHILD_STEPS);
         blocks += n / 2;
@@ -165,7 +165,13 @@ static _Noreturn void child(struct worker *w, struct block *blocks, size_t n)
     if (!LOAD_SANITIZER && rng_below(&w->rng, 4) == 0)
         pthread_join(load_thread_start(childs_thread, w), NULL);
     if (rng_below(&w->rng, 32) == 0) {
-        char *argv[] = { (char *)"stress", (char *)"fork", (char *)"--role", (char *)"fresh",
+        char seed[LOAD_SEED_TEXT_BYTES];
+        char *argv[] = { (char *)"stress",
+                         (char *)"fork",
+                         (char *)"--role",
+                         (char *)"fresh",
+                         (char *)"--seed",
+                         load_seed_text(rng_next(&w->rng), seed),
                          NULL };
 
         execv(load_self(), argv);
@@ -251,15 +257,14 @@ static void fork_load(struct run *r)
 }
 
 // What a child becomes after exec: a fresh process that allocates.
-static int fork_role(const char *text)
+static int fork_role(struct run *r, const char *text)
 {
-    struct run r = { .load = &load_fork, .seed = (uint64_t)getpid() };
     struct block blocks[64] = { { 0 } };
     struct worker *w;
 
     if (strcmp(text, "fresh") != 0)
         load_fail(NULL, "fork has no role \"%s\"", text);
-    w = worker_begin(&r, "fresh", 0);
+    w = worker_begin(r, "fresh", 0);
     churn(w, blocks, 64, 1000);
     give_all(w, blocks, 64);
     worker_end(w);

@@ -165,9 +165,22 @@ int load_spawn(char *const argv[], double seconds_max)
     }
 }
 
-int load_spawn_role(const char *name, const char *text)
+char *load_seed_text(uint64_t seed, char *text)
 {
-    char *argv[] = { (char *)"stress", (char *)name, (char *)"--role", (char *)text, NULL };
+    snprintf(text, LOAD_SEED_TEXT_BYTES, "%llu", (unsigned long long)seed);
+    return text;
+}
+
+int load_spawn_role(const struct run *r, const char *name, const char *text)
+{
+    char seed[LOAD_SEED_TEXT_BYTES];
+    char *argv[] = { (char *)"stress",
+                     (char *)name,
+                     (char *)"--role",
+                     (char *)text,
+                     (char *)"--seed",
+                     load_seed_text(r->seed, seed),
+                     NULL };
 
     return load_spawn(argv, 4 * watch.stall_seconds);
 }
@@ -338,7 +351,7 @@ int main(int argc, char **argv)
     if (role != NULL) {
         if (r.load->role == NULL)
             misuse("this load has no roles", role);
-        return r.load->role(role);
+        return r.load->role(&r, role);
     }
     if (r.threads == 0)
         r.threads = r.load->threads;

@@ -64,7 +64,7 @@ struct load {
     unsigned threads;      // default
     void (*run)(struct run *r);
     // Runs a part of the load in a process of its own: `--role TEXT`. NULL: the load has none.
-    int (*role)(const char *text);
+    int (*role)(struct run *r, const char *text);
 };
 
 struct run {
@@ -96,6 +96,9 @@ extern const struct load *const loads[];
 uint64_t load_now_ns(void); // monotonic
 // Whether the load should end: its time is over or its count reached.
 bool load_over(struct run *r);
+// Writes the seed of `r` as an argument of this program; may be called in a forked child.
+#define LOAD_SEED_TEXT_BYTES 24
+char *load_seed_text(uint64_t seed, char *text);
 // Starts the clock of `r`: its deadline is r->seconds from now.
 void load_clock_start(struct run *r);
 // Appends to the summary line of the load.
@@ -111,8 +114,8 @@ const char *load_self(void);
 // Starts this program again with `argv` (ended by NULL) and waits for it; returns its wait status.
 // Kills it and fails after `seconds_max`.
 int load_spawn(char *const argv[], double seconds_max);
-// The same for `stress LOAD --role TEXT`, within four times the stall time.
-int load_spawn_role(const char *name, const char *text);
+// The same for `stress LOAD --role TEXT` with the seed of `r`, within four times the stall time.
+int load_spawn_role(const struct run *r, const char *name, const char *text);
 size_t load_rss_bytes(void);
 // Memory that the allocator holds: RSS; under a sanitizer, whose shadow is part of RSS and stays,
 // what the allocator's statistics call committed.

@@ -212,13 +212,18 @@ static void exhaust(struct worker *w, int resource, size_t limit)
     free(blocks);
 }
 
-static int oom_role(const char *text)
+static int oom_role(struct run *r, const char *text)
 {
-    struct run r = { .load = &load_oom, .seed = 1 };
     struct worker *w;
 
     if (strcmp(text, "address-space") == 0) {
-        char *argv[] = { (char *)"stress", (char *)"oom", (char *)"--role", (char *)"exhaust",
+        char seed[LOAD_SEED_TEXT_BYTES];
+        char *argv[] = { (char *)"stress",
+                         (char *)"oom",
+                         (char *)"--role",
+                         (char *)"exhaust",
+                         (char *)"--seed",
+                         load_seed_text(r->seed, seed),
                          NULL };
 
         set_limit(RLIMIT_AS, LIMIT_BYTES);
@@ -230,13 +235,13 @@ static int oom_role(const char *text)
     if (strcmp(text, "data") == 0) {
         size_t limit;
 
-        w = worker_begin(&r, "RLIMIT_DATA", 0);
-        all_is_well(&r, 0);
+        w = worker_begin(r, "RLIMIT_DATA", 0);
+        all_is_well(r, 0);
         limit = data_in_use() + LIMIT_BYTES;
         set_limit(RLIMIT_DATA, limit);
         exhaust(w, RLIMIT_DATA, limit);
     } else {
-        w = worker_begin(&r, "RLIMIT_AS", 0);
+        w = worker_begin(r, "RLIMIT_AS", 0);
         exhaust(w, RLIMIT_AS, LIMIT_BYTES);
     }
     worker_end(w);
@@ -248,7 +253,7 @@ static void oom(struct run *r)
     static const char *const roles[] = { "address-space", "data" };
 
     for (size_t i = 0; i < sizeof roles / sizeof roles[0] && !LOAD_SANITIZER; i++) {
-        int status = load_spawn_role("oom", roles[i]);
+        int status = load_spawn_role(r, "oom", roles[i]);
 
         if (status != 0)
             load_fail(NULL, "`stress oom --role %s` ended with status %#x", roles[i], status);

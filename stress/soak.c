@@ -127,12 +127,18 @@ static void round_together(struct run *r, struct sampler *s, struct rng *rng, do
         atomic_fetch_add(&r->ops, atomic_exchange(&s->parts[i].ops, 0));
 }
 
-static void round_in_own_process(const char *name)
+static void round_in_own_process(const char *name, struct rng *rng)
 {
-    char seconds[16], stall[32];
-    char *argv[] = {
-        (char *)"stress", (char *)name, (char *)"--seconds", seconds, (char *)"--stall", stall, NULL
-    };
+    char seconds[16], stall[32], seed[LOAD_SEED_TEXT_BYTES];
+    char *argv[] = { (char *)"stress",
+                     (char *)name,
+                     (char *)"--seconds",
+                     seconds,
+                     (char *)"--stall",
+                     stall,
+                     (char *)"--seed",
+                     load_seed_text(rng_next(rng), seed),
+                     NULL };
     int status;
 
     snprintf(seconds, sizeof seconds, "%d", OWN_PROCESS_SECONDS);
@@ -183,7 +189,7 @@ static void soak(struct run *r)
         load_audit("in the silence", 0);
         judge(rounds, &warm);
         if (r->argc == 0 && rounds % OWN_PROCESS_EVERY == 1)
-            round_in_own_process(alone[rounds / OWN_PROCESS_EVERY % ALONE]);
+            round_in_own_process(alone[rounds / OWN_PROCESS_EVERY % ALONE], &rng);
     }
     if (r->csv != NULL) {
         atomic_store(&s->stop, true);
