@@ -3,9 +3,10 @@
 //   n < 16     the tag's bytes, over and over
 //   n >= 16    [tag] [pattern, of a sample of blocks ...] [~tag]
 //
-// tag = 0xb10c | full? | worker's id (12 bits) | serial of the block (35 bits). A word found in a
-// wrong place is so decoded to "a block that worker 3 took as its 1234th". The full pattern has
-// each word up to 64 KiB, then one word for each 4 KiB, so that large blocks stay affordable.
+// tag = 0xb10c | full? | worker's id (12 bits) | dense? | serial of the block (34 bits). A word
+// found in a wrong place is so decoded to "a block that worker 3 took as its 1234th". The full
+// pattern has each word up to 64 KiB; beyond, each word of one full block in eight and one word
+// for each 4 KiB of the others, so that large blocks stay affordable.
 //
 // Tags are written by plain stores after malloc and read by plain loads before free: a race
 // detector then reports each pair of owners that the allocator does not order.
@@ -15,14 +16,20 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define TAG_MAGIC ((uint64_t)0xb10c)
 #define TAG_FULL ((uint64_t)1 << 47)
+#define TAG_DENSE ((uint64_t)1 << 34) // with TAG_FULL: each word, however many
 #define TAG_ID_SHIFT 35
-#define TAG_SERIAL_MASK (((uint64_t)1 << TAG_ID_SHIFT) - 1)
+#define TAG_SERIAL_MASK (TAG_DENSE - 1)
 #define FULL_DENSE_BYTES (64 * KIB)
 #define FULL_SPARSE_STEP (4 * KIB)
+#define FULL_DENSE_EVERY 8u
 #define WORD sizeof(uint64_t)
+#define PURGE_DELAY_NS 100000000u // the option purge_delay_ms
+#define CHANCE_BYTES (512 * KIB)  // a size that no magazine serves
+#define CHANCE_REST_NS 3000000
 _Static_assert(LOAD_WORKERS_MAX <= 1u << 12, "a worker's id fits in the tag");
 
 static uint64_t get_word(const unsigned char *p)
@@ -47,9 +54,11 @@ static uint64_t pattern_word(uint64_t tag, size_t offset)
     return tag ^ ((uint64_t)offset * 0x9e3779b97f4a7c15u);
 }
 
-static size_t pattern_next(size_t offset)
+static size_t pattern_next(uint64_t tag, size_t offset)
 {
-    return offset + (offset < FULL_DENSE_BYTES ? WORD : FULL_SPARSE_STEP);
+    bool dense = offset < FULL_DENSE_BYTES || (tag & TAG_DENSE) != 0;
+
+    return offset + (dense ? WORD : FULL_SPARSE_STEP);
 }
 
 // What a word means, if it is a tag or the complement of one.
@@ -89,7 +98,7 @@ static void paint(const struct block *b)
         return;
     }
     if (b->tag & TAG_FULL) {
-        for (size_t at = WORD; at + 2 * WORD <= b->n; at = pattern_next(at))
+        for (size_t at = WORD; at + 2 * WORD <= b->n; at = pattern_next(b->tag, at))
             put_word(b->p + at, pattern_word(b->tag, at));
     }
     put_word(b->p, b->tag);
@@ -110,7 +119,8 @@ static void check_prefix(const struct worker *w, const struct block *b, const un
     if (kept >= WORD && get_word(p) != b->tag)
         report(w, b, when, 0, b->tag, get_word(p));
     if (b->tag & TAG_FULL) {
-        for (size_t at = WORD; at + 2 * WORD <= b->n && at + WORD <= kept; at = pattern_next(at)) {
+        for (size_t at = WORD; at + 2 * WORD <= b->n && at + WORD <= kept;
+             at = pattern_next(b->tag, at)) {
             if (get_word(p + at) != pattern_word(b->tag, at))
                 report(w, b, when, at, pattern_word(b->tag, at), get_word(p + at));
         }
@@ -132,11 +142,12 @@ static void count(struct worker *w, int64_t bytes)
 
 static void tag_block(struct worker *w, struct block *b)
 {
-    uint64_t serial = ++w->serial;
+    uint64_t serial = atomic_load_explicit(&w->serial, memory_order_relaxed) + 1;
 
+    atomic_store_explicit(&w->serial, serial, memory_order_relaxed);
     b->tag = TAG_MAGIC << 48 | (uint64_t)w->id << TAG_ID_SHIFT | (serial & TAG_SERIAL_MASK);
     if (serial % w->full_every == 0)
-        b->tag |= TAG_FULL;
+        b->tag |= TAG_FULL | (serial / w->full_every % FULL_DENSE_EVERY == 0 ? TAG_DENSE : 0);
 }
 
 // Peers align what is smaller than 16 bytes to 8, as ISO C allows; we promise 16 always.
@@ -256,6 +267,19 @@ void block_give(struct worker *w, struct block *b)
     hak_free(b->p);
     b->p = NULL;
     count(w, -(int64_t)b->n);
+}
+
+void load_chance(struct worker *w, struct chances *c)
+{
+    struct block b;
+
+    if (load_now_ns() - c->last_ns > PURGE_DELAY_NS) {
+        c->last_ns = load_now_ns();
+        c->n++;
+    }
+    block_take(w, &b, CHANCE_BYTES);
+    block_give(w, &b);
+    nanosleep(&(struct timespec){ 0, CHANCE_REST_NS }, NULL);
 }
 
 size_t block_common_size(struct rng *r)

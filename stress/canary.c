@@ -10,7 +10,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "../src/hakmem.h"
@@ -71,9 +70,9 @@ static bool turn(uint64_t one_in)
 static void take_and_keep(void)
 {
     size_t bytes = (size_t)1 << 20;
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *p = __real_hak_malloc(bytes);
 
-    if (p != MAP_FAILED)
+    if (p != NULL)
         memset(p, 1, bytes);
 }
 

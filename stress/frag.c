@@ -16,7 +16,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define ROBSON_LIVE LOAD_BUDGET(48 * MIB)
 #define ROBSON_SIZE_FIRST 16u
@@ -27,7 +26,8 @@
 #define BOUND_ROBSON 9.0 // half the doublings, the law's lower bound, plus tags and rounding
 #define BOUND_SERVER_PEAK 1.7
 #define PEAK_SLACK (16 * MIB)
-#define RETURN_SECONDS 3.0
+#define RETURN_CHANCES 28u
+#define SERVER_CHANCES 9u
 #define RETURN_SLACK_CACHED (32 * MIB)
 #define RETURN_SLACK (16 * MIB)
 
@@ -35,17 +35,17 @@ struct figures {
     size_t rss_start, rss_peak, live_peak, rss_after, live_after, rss_trimmed; // bytes
 };
 
-// Some calls and some time, so that delayed purging happens.
-static void settle(struct worker *w, double seconds)
+// Delayed purging happens, and caches that are not used are flushed, by halves.
+static void settle(struct worker *w, unsigned chances_max)
 {
-    uint64_t end = load_now_ns() + (uint64_t)(seconds * 1e9);
+    struct chances chances = { 0 };
 
-    while (load_now_ns() < end) {
+    while (chances.n < chances_max) {
         struct block b;
 
         block_take(w, &b, rng_log_between(&w->rng, 16, 1 * MIB));
         block_give(w, &b);
-        nanosleep(&(struct timespec){ 0, 5000000 }, NULL);
+        load_chance(w, &chances);
     }
 }
 
@@ -109,7 +109,7 @@ static void robson(struct worker *w, struct figures *f)
     f->live_peak = live;
     for (size_t i = 0; i < n; i++)
         block_give(w, &blocks[i]);
-    settle(w, RETURN_SECONDS);
+    settle(w, RETURN_CHANCES);
     f->rss_after = load_memory_bytes();
     f->live_after = 0;
     hak_malloc_trim(0);
@@ -200,7 +200,7 @@ static void server(struct run *r, struct worker *w, struct figures *f)
                                       i,     left > 1 ? left : 1,
                                       &peak, f };
     load_threads_run(r->threads, server_thread, servers, sizeof *servers);
-    settle(w, 1);
+    settle(w, SERVER_CHANCES);
     f->rss_after = load_memory_bytes();
     f->live_after = (size_t)watch_live();
     hak_malloc_trim(0);

@@ -329,8 +329,8 @@ static void print_verdict(const struct run *r, double seconds)
     printf("PASS %s: seed %llu, %u threads, %.1f s, %llu calls, %.2f M/s, ", r->load->name,
            (unsigned long long)r->seed, r->threads, seconds, (unsigned long long)ops,
            (double)ops / seconds / 1e6);
-    printf("peak live %zu MiB, peak RSS %zu MiB%s%s%s\n", watch_live_peak() / MIB,
-           watch_rss_peak() / MIB, LOAD_RSS_JUDGED ? "" : " (not judged)",
+    printf("peak live %zu MiB, peak %s %zu MiB%s%s%s\n", watch_live_peak() / MIB, LOAD_MEMORY,
+           watch_memory_peak() / MIB, LOAD_MEMORY_JUDGED ? "" : " (not judged)",
            LOAD_PEER ? ", no audit (peer)" : ", audit clean", r->note);
 }
 
@@ -357,7 +357,7 @@ int main(int argc, char **argv)
         r.threads = r.load->threads;
     fprintf(stderr, "stress %s: seed %llu, %u threads, %s\n", r.load->name,
             (unsigned long long)r.seed, r.threads, LOAD_PEER ? "standard names" : hak_version());
-    watch_start();
+    watch_start(&r);
     start = load_now_ns();
     load_clock_start(&r);
     r.load->run(&r);

@@ -120,9 +120,9 @@ size_t load_rss_bytes(void);
 // Memory that the allocator holds: RSS; under a sanitizer, whose shadow is part of RSS and stays,
 // what the allocator's statistics call committed.
 size_t load_memory_bytes(void);
-// Whether a bound on RSS can fail: not under a sanitizer, which adds memory of its own, and not
-// for peers, which are only compared.
-#define LOAD_RSS_JUDGED (!LOAD_SANITIZER && !LOAD_PEER)
+#define LOAD_MEMORY (LOAD_SANITIZER ? "committed" : "RSS")
+// Whether a bound on memory can fail: not for peers, which are only compared.
+#define LOAD_MEMORY_JUDGED (!LOAD_PEER)
 
 // ---- random numbers (splitmix64, Steele et al., 2014) ----
 
@@ -160,12 +160,12 @@ struct worker {
     _Alignas(64) _Atomic uint64_t steps;
     _Atomic uint64_t ops;
     _Atomic int64_t live_bytes; // taken less given by this thread
+    _Atomic uint64_t serial;    // blocks taken through this slot so far
     _Atomic(const char *) op;   // the call it is in, NULL outside of the allocator
     _Atomic bool used;
     // its thread only
     struct run *run;
     struct rng rng;
-    uint64_t serial;     // blocks taken through this slot so far
     unsigned full_every; // one block of so many gets the full pattern
     bool null_allowed;   // exhaustion is part of the load
     unsigned id;
@@ -201,26 +201,26 @@ pthread_t load_thread_start(void *(*body)(void *), void *arg);
 
 struct watch_settings {
     double stall_seconds; // no progress for so long is a hang
-    double rss_factor;    // RSS may reach base + factor * peak of live bytes + slack
+    double rss_factor;    // memory may reach base + factor * peak of live bytes + slack
     size_t rss_slack_bytes;
 };
 extern struct watch_settings watch;
-void watch_start(void);
+void watch_start(const struct run *r);
 // Writes the calling thread's stack to standard error; for signal handlers.
 void watch_write_stack(void);
 void watch_end(void);
-size_t watch_rss_peak(void);
+size_t watch_memory_peak(void);
 size_t watch_live_peak(void);
 uint64_t watch_ops(void); // of the workers that are alive
 int64_t watch_live(void);
-// Extra RSS that a load needs for its own books and says so (arrays, stacks).
+// Extra memory that a load needs for its own books and says so (arrays, stacks).
 void watch_allow(size_t bytes);
 
 // ---- blocks (block.c) ----
 
 // Contents: the first word is the tag, the last its complement; every `full_every`-th block is
-// filled. Blocks below 16 bytes hold the tag's bytes. So whatever lies in a block tells whose it
-// is.
+// filled (see block.c). Blocks below 16 bytes hold the tag's bytes. So whatever lies in a block
+// tells whose it is.
 struct block {
     unsigned char *p; // NULL: none
     size_t n;
@@ -236,6 +236,14 @@ void block_check(struct worker *w, const struct block *b, const char *when);
 void block_give(struct worker *w, struct block *b); // checks, frees, b->p = NULL
 // Adopts memory that the load allocated by a call of its own: tags it.
 void block_adopt(struct worker *w, struct block *b, void *p, size_t n);
+// Chances that the allocator had to give memory back: slow calls, each as long after the last as
+// free memory stays committed. Counted, not timed, so that a busy machine changes nothing.
+struct chances {
+    uint64_t last_ns;
+    unsigned n;
+};
+// Makes a slow call and rests for some milliseconds.
+void load_chance(struct worker *w, struct chances *c);
 // A block of a size most programs ask for: many small, few large.
 size_t block_common_size(struct rng *r);
 

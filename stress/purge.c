@@ -2,8 +2,8 @@
 //
 // Peaks of small blocks, of large ones, of huge ones and of a mixture are built up by all threads
 // and freed; in one half of the rounds the threads then end, in the other they stay, blocked, with
-// what their caches hold. A thread that lives on makes a slow call every few milliseconds. The
-// time until memory is down is measured, and bounded.
+// what their caches hold. A thread that lives on makes a slow call every few milliseconds. How many
+// of them it took, each a purge delay after the one before, until memory is down is bounded.
 //
 // Catches: EMPTY units that are never purged, a purge that waits for a thread that sleeps, caches
 // whose bound is none, decommits of pages that are then counted twice.
@@ -11,11 +11,10 @@
 #include "load.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #define PEAK_PER_THREAD LOAD_BUDGET(48 * MIB)
 #define BLOCKS_MAX (512 * KIB)
-#define WAIT_MAX_NS 4000000000u
+#define CHANCES_MAX 3u                             // to give back what is free
 #define STAYS_MAX (4 * MIB + LOAD_BUDGET(20 * MIB)) // with no thread left
 // And for each thread that keeps what it cached: magazines, and large blocks that it freed last.
 #define KEPT_LARGE (72 * 64 * KIB) // RECENT_UNITS_MAX of src/config.h, and UNIT_SIZE
@@ -71,25 +70,20 @@ static void *member_thread(void *arg)
 }
 
 // Waits until memory is at most `target`, making slow calls meanwhile; returns the milliseconds.
-static double wait_for_memory(struct worker *w, size_t target, size_t *rss)
+static double wait_for_memory(struct worker *w, size_t target, size_t *memory, unsigned *most)
 {
     uint64_t start = load_now_ns();
+    struct chances chances = { start, 0 };
 
-    for (;;) {
-        struct block b;
-        uint64_t now = load_now_ns();
-
-        *rss = load_memory_bytes();
-        if (*rss <= target || now - start > WAIT_MAX_NS)
-            return (double)(now - start) / 1e6;
-        block_take(w, &b, 512 * KIB);
-        block_give(w, &b);
-        nanosleep(&(struct timespec){ 0, 3000000 }, NULL);
-    }
+    while ((*memory = load_memory_bytes()) > target && chances.n < CHANCES_MAX)
+        load_chance(w, &chances);
+    if (chances.n > *most)
+        *most = chances.n;
+    return (double)(load_now_ns() - start) / 1e6;
 }
 
 static void one_round(struct run *r, struct worker *w, struct member *members, unsigned round,
-                      size_t before, double *slowest)
+                      size_t before, unsigned *most)
 {
     pthread_t *threads = load_books(r->threads, sizeof *threads);
     const struct shape *shape = &shapes[round % SHAPES];
@@ -117,9 +111,7 @@ static void one_round(struct run *r, struct worker *w, struct member *members, u
         for (unsigned i = 0; i < r->threads; i++)
             pthread_join(threads[i], NULL);
     }
-    ms = wait_for_memory(w, target, &after);
-    if (ms > *slowest)
-        *slowest = ms;
+    ms = wait_for_memory(w, target, &after, most);
     if (!LOAD_PEER && after > target)
         load_fail(w,
                   "%s, threads %s: memory was %zu MiB at the start, %zu at the peak, and is %zu "
@@ -143,7 +135,7 @@ static void purge(struct run *r)
 {
     struct member *members = load_books(r->threads, sizeof *members);
     struct worker *w = worker_begin(r, "purge-main", 0xffff);
-    double slowest = 0;
+    unsigned most = 0;
     size_t before;
     unsigned round = 0;
 
@@ -153,8 +145,8 @@ static void purge(struct run *r)
     // Each shape once with threads that end and once with threads that stay, however short the
     // time.
     for (; round < 2 * SHAPES || !load_over(r); round++)
-        one_round(r, w, members, round, before, &slowest);
-    load_note(r, "; %u rounds, slowest %.0f ms", round, slowest);
+        one_round(r, w, members, round, before, &most);
+    load_note(r, "; %u rounds, at most %u chances needed", round, most);
     for (unsigned i = 0; i < r->threads; i++)
         free(members[i].blocks);
     free(members);

@@ -151,17 +151,17 @@ static void round_in_own_process(const char *name, struct rng *rng)
 // Memory in the silence after a round may not creep up.
 static void judge(unsigned rounds, size_t *warm)
 {
-    size_t rss;
+    size_t now;
 
-    if (!LOAD_RSS_JUDGED)
+    if (!LOAD_MEMORY_JUDGED)
         return;
     hak_malloc_trim(0);
-    rss = load_rss_bytes();
+    now = load_memory_bytes();
     if (rounds == CREEP_ROUNDS_MIN)
-        *warm = rss;
-    if (rounds > CREEP_ROUNDS_MIN && rss > *warm + CREEP_MAX)
-        load_fail(NULL, "round %u: RSS in the silence is %zu MiB; it was %zu MiB in round %u",
-                  rounds, rss / MIB, *warm / MIB, CREEP_ROUNDS_MIN);
+        *warm = now;
+    if (rounds > CREEP_ROUNDS_MIN && now > *warm + CREEP_MAX)
+        load_fail(NULL, "round %u: %s in the silence is %zu MiB; it was %zu MiB in round %u",
+                  rounds, LOAD_MEMORY, now / MIB, *warm / MIB, CREEP_ROUNDS_MIN);
 }
 
 static void soak(struct run *r)

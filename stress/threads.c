@@ -22,6 +22,7 @@
 #define DESTRUCTOR_ROUNDS \
     (LOAD_TSAN ? PTHREAD_DESTRUCTOR_ITERATIONS - 1 : PTHREAD_DESTRUCTOR_ITERATIONS)
 #define GROWTH_MAX (24 * MIB)
+#define LIVES_JUDGED 20000u // so many at least, and memory is compared with that after a tenth
 
 struct nest {
     pthread_mutex_t lock;
@@ -35,7 +36,8 @@ struct common {
     struct run *run;
     struct nest nest;
     pthread_key_t key;
-    _Atomic size_t rss_early; // bytes, after a tenth of the lives
+    uint64_t lives_early;
+    _Atomic size_t early; // bytes of memory, after a tenth of the lives, or of LIVES_JUDGED
     _Atomic uint64_t kinds[KINDS];
 };
 
@@ -196,20 +198,19 @@ static void *manager_thread(void *arg)
         }
         end_of_batch(lives, threads);
         worker_step(w);
-        if (atomic_fetch_add(&r->count, BATCH) > r->count_max / 10 &&
-            atomic_load(&m->common->rss_early) == 0)
-            atomic_store(&m->common->rss_early, load_rss_bytes());
+        if (atomic_fetch_add(&r->count, BATCH) > m->common->lives_early &&
+            atomic_load(&m->common->early) == 0)
+            atomic_store(&m->common->early, load_memory_bytes());
     }
     free(lives);
     worker_end(w);
     return NULL;
 }
 
-// With 20,000 lives or more the memory after them is compared with that after the first tenth.
 static void judge_growth(struct run *r, const struct common *common, uint64_t lives)
 {
-    size_t early = atomic_load(&common->rss_early);
-    size_t late = load_rss_bytes();
+    size_t early = atomic_load(&common->early);
+    size_t late = load_memory_bytes();
     struct hak_stats stats;
 
     load_note(r, ", %llu lives (%llu returned, %llu exited, %llu detached, %llu cancelled)",
@@ -225,10 +226,11 @@ static void judge_growth(struct run *r, const struct common *common, uint64_t li
             load_fail(NULL, "%llu heaps were made for at most %u threads at a time",
                       (unsigned long long)stats.heaps, r->threads * (BATCH + 1));
     }
-    if (r->alone && r->count_max >= 20000) {
-        load_note(r, ", RSS %zu KiB after a tenth, %zu KiB at the end", early / KIB, late / KIB);
-        if (LOAD_RSS_JUDGED && late > early + GROWTH_MAX)
-            load_fail(NULL, "RSS grew from %zu to %zu KiB", early / KIB, late / KIB);
+    if (r->alone && lives >= LIVES_JUDGED) {
+        load_note(r, ", %s %zu KiB after %llu lives, %zu KiB at the end", LOAD_MEMORY, early / KIB,
+                  (unsigned long long)common->lives_early, late / KIB);
+        if (LOAD_MEMORY_JUDGED && late > early + GROWTH_MAX)
+            load_fail(NULL, "%s grew from %zu to %zu KiB", LOAD_MEMORY, early / KIB, late / KIB);
     }
 }
 
@@ -241,6 +243,7 @@ static void threads(struct run *r)
     unsigned threads_before = load_count_threads();
 
     common->run = r;
+    common->lives_early = (r->count_max > LIVES_JUDGED ? r->count_max : LIVES_JUDGED) / 10;
     pthread_mutex_init(&common->nest.lock, NULL);
     // The allocator starts, and has its key, before ours: of one round its destructor is the
     // first.

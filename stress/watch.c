@@ -1,12 +1,12 @@
 // watch.c: the workers' table, and the watchdog thread that looks at it.
 //
 //   slots[0 .. slots_high)   one struct worker each; used while its thread lives
-//   watchdog                 each 50 ms: RSS and live bytes; each second: has anybody stood still?
+//   watchdog                 each 50 ms: memory, live bytes; each second: has anybody stood still?
 //
 // Invariants: only its own thread writes a worker's counters; the slot's id never changes, its
 // serial goes on with the next user of the slot, so no two blocks have the same tag.
 // Hang: a worker inside of one call of the allocator, or all workers together, made no step for
-// watch.stall_seconds. Growth: RSS > base + factor * (most bytes live so far) + slack.
+// watch.stall_seconds. Growth: memory > base + factor * (most bytes live so far) + slack.
 // Either prints where each thread stands (its operation, its steps, its stack) and aborts.
 #define _GNU_SOURCE
 #include "load.h"
@@ -27,6 +27,7 @@
 #define STACK_DEPTH_MAX 24
 #define DUMP_SIGNAL SIGUSR2
 #define DUMP_STACKS_MAX 64u
+#define DUMP_WAIT_NS 1000000000u
 
 struct watch_settings watch = { .stall_seconds = 30,
                                 .rss_factor = 3,
@@ -36,11 +37,13 @@ static struct worker slots[LOAD_WORKERS_MAX];
 static _Atomic unsigned slots_high;
 static pthread_mutex_t slots_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic int64_t live_of_ended; // bytes left to others by workers that have ended
-static _Atomic size_t rss_peak, live_peak, rss_allowed;
-static size_t rss_base;
+static _Atomic size_t memory_peak, live_peak, memory_allowed;
+static size_t memory_base;
+static const struct run *whole; // what the program was started for
 static pthread_t watchdog;
 static _Atomic bool watching;
 static _Atomic bool failing;
+static _Atomic unsigned stacks_written;
 
 uint64_t load_now_ns(void)
 {
@@ -157,9 +160,9 @@ void load_wait_threads(unsigned threads)
     }
 }
 
-size_t watch_rss_peak(void)
+size_t watch_memory_peak(void)
 {
-    return atomic_load(&rss_peak);
+    return atomic_load(&memory_peak);
 }
 
 size_t watch_live_peak(void)
@@ -169,7 +172,7 @@ size_t watch_live_peak(void)
 
 void watch_allow(size_t bytes)
 {
-    atomic_fetch_add(&rss_allowed, bytes);
+    atomic_fetch_add(&memory_allowed, bytes);
 }
 
 // ---- the dump ----
@@ -186,6 +189,19 @@ static void on_dump_signal(int signal)
 {
     (void)signal;
     watch_write_stack();
+    atomic_fetch_add(&stacks_written, 1);
+}
+
+// Asks a thread for its stack and waits until it is written, so that two do not mix. A thread that
+// the kernel does not run, or that is in a call that cannot be interrupted, is left out.
+static void ask_for_stack(pthread_t thread)
+{
+    unsigned before = atomic_load(&stacks_written);
+    uint64_t give_up = load_now_ns() + DUMP_WAIT_NS;
+
+    pthread_kill(thread, DUMP_SIGNAL);
+    while (atomic_load(&stacks_written) == before && load_now_ns() < give_up)
+        usleep(1000);
 }
 
 static void dump_workers(void)
@@ -204,18 +220,17 @@ static void dump_workers(void)
         dprintf(STDERR_FILENO,
                 "  worker %u %s: %s, %llu steps, %llu blocks taken, last step %.1f s ago\n", w->id,
                 w->name, op != NULL ? op : "outside of the allocator",
-                (unsigned long long)atomic_load(&w->steps), (unsigned long long)w->serial,
+                (unsigned long long)atomic_load(&w->steps),
+                (unsigned long long)atomic_load(&w->serial),
                 since == 0 ? 0.0 : (double)(load_now_ns() - since) / 1e9);
-        if (stacks++ < DUMP_STACKS_MAX && !pthread_equal(w->thread, self)) {
-            pthread_kill(w->thread, DUMP_SIGNAL);
-            usleep(20000); // lets it write before the next one does
-        }
+        if (stacks++ < DUMP_STACKS_MAX && !pthread_equal(w->thread, self))
+            ask_for_stack(w->thread);
     }
 }
 
-static void print_command(const struct run *r)
+static void print_command(const char *what, const struct run *r)
 {
-    dprintf(STDERR_FILENO, "repeat with: stress %s --threads %u --seconds %g --seed %llu",
+    dprintf(STDERR_FILENO, "%s: stress %s --threads %u --seconds %g --seed %llu", what,
             r->load->name, r->threads, r->seconds, (unsigned long long)r->seed);
     if (r->count_max != 0)
         dprintf(STDERR_FILENO, " --count %llu", (unsigned long long)r->count_max);
@@ -235,8 +250,10 @@ _Noreturn void load_fail(const struct worker *w, const char *format, ...)
     dprintf(STDERR_FILENO, "FAIL %s%s%s: %s\n", w != NULL ? w->run->load->name : "stress",
             w != NULL ? ", worker " : "", w != NULL ? w->name : "", text);
     if (!atomic_exchange(&failing, true)) {
-        if (w != NULL)
-            print_command(w->run);
+        if (whole != NULL)
+            print_command("repeat with", whole);
+        if (w != NULL && w->run != whole)
+            print_command("or this part of it", w->run);
         // In a forked child the other threads do not exist, so there is nobody to ask.
         if (atomic_load(&watching))
             dump_workers();
@@ -248,21 +265,22 @@ _Noreturn void load_fail(const struct worker *w, const char *format, ...)
 
 static void look_at_memory(void)
 {
-    size_t rss = load_rss_bytes();
+    size_t memory = load_memory_bytes();
     int64_t live = watch_live();
     size_t limit;
 
     if (live > 0 && (size_t)live > atomic_load(&live_peak))
         atomic_store(&live_peak, (size_t)live);
-    if (rss > atomic_load(&rss_peak))
-        atomic_store(&rss_peak, rss);
-    limit = rss_base + (size_t)(watch.rss_factor * (double)atomic_load(&live_peak)) +
-            watch.rss_slack_bytes + atomic_load(&rss_allowed);
-    if (LOAD_RSS_JUDGED && rss > limit)
+    if (memory > atomic_load(&memory_peak))
+        atomic_store(&memory_peak, memory);
+    limit = memory_base + (size_t)(watch.rss_factor * (double)atomic_load(&live_peak)) +
+            watch.rss_slack_bytes + atomic_load(&memory_allowed);
+    if (LOAD_MEMORY_JUDGED && memory > limit)
         load_fail(NULL,
-                  "RSS is %zu MiB; at most %zu MiB were expected (%zu at the start, "
+                  "%s is %zu MiB; at most %zu MiB were expected (%zu at the start, "
                   "peak of live bytes %zu)",
-                  rss / MIB, limit / MIB, rss_base / MIB, atomic_load(&live_peak) / MIB);
+                  LOAD_MEMORY, memory / MIB, limit / MIB, memory_base / MIB,
+                  atomic_load(&live_peak) / MIB);
 }
 
 static void look_at_progress(uint64_t *moved_ns)
@@ -317,7 +335,7 @@ static void on_fork_child(void)
     atomic_store(&watching, false);
 }
 
-void watch_start(void)
+void watch_start(const struct run *r)
 {
     void *frames[2];
     struct sigaction action = { .sa_handler = on_dump_signal, .sa_flags = SA_RESTART };
@@ -325,7 +343,8 @@ void watch_start(void)
     backtrace(frames, 2); // loads what it needs now, not in the handler
     sigaction(DUMP_SIGNAL, &action, NULL);
     pthread_atfork(NULL, NULL, on_fork_child);
-    rss_base = load_rss_bytes();
+    whole = r;
+    memory_base = load_memory_bytes();
     atomic_store(&watching, true);
     watchdog = load_thread_start(watchdog_body, NULL);
 }
