@@ -2,8 +2,8 @@
 #
 # Variables of every build (command line or environment):
 #   BUILD=build        where everything that is made goes
-#   FLAVOUR=release    release hardened audit asan tsan msan valgrind coverage fuzz, and what
-#                      rules.mk add
+#   FLAVOUR=release    release hardened audit asan tsan msan valgrind analyzer coverage fuzz, and
+#                      what rules.mk add
 #   MITIGATIONS_hardened=2047  which mitigations that flavour has: bits of src/config.h
 #   CC=gcc             gcc, clang, clang-14, clang-19, ...; the C++ compiler follows from it
 #   GEOMETRY=default   default or small: see src/config.h
@@ -57,7 +57,7 @@ help: ## list the targets (this is what `make` alone does)
 
 # ---- flavours ----
 
-FLAVOURS := release hardened audit asan asan-user tsan msan valgrind coverage fuzz
+FLAVOURS := release hardened audit asan asan-user tsan msan valgrind analyzer coverage fuzz
 SANITIZE_ADDRESS := -fsanitize=address,undefined -fno-sanitize-recover=all
 CFLAGS_release := -O2 $(if $(LTO),-flto=auto -ffat-lto-objects)
 CFLAGS_hardened := -O2
@@ -69,6 +69,8 @@ CHECKED_asan-user := 0
 CFLAGS_tsan := -O1 -fno-omit-frame-pointer -fsanitize=thread
 CFLAGS_msan := -O1 -fno-omit-frame-pointer -fsanitize=memory -fsanitize-memory-track-origins
 CFLAGS_valgrind := -O1 -gdwarf-4 -fno-omit-frame-pointer -DHAK_VALGRIND=1
+# For `make prefixed`: compiling is what it does (gcc; scripts/analyze has clang's).
+CFLAGS_analyzer := -O2 -fanalyzer
 CFLAGS_coverage := -O0 --coverage
 CFLAGS_fuzz := $(CFLAGS_asan) -fsanitize=fuzzer-no-link
 CHECKED_release := 0

@@ -8,12 +8,13 @@
 //
 // Catches: pages and SuperSlabs held by few blocks, classes that never give units back, memory
 // that stays after a peak. It prints RSS over live bytes at the peak and after, and fails beyond
-// bounds that leave room only for what the structure explains. Compare peers: scripts/stress
-// compare.
+// bounds that leave room only for what the structure explains. Peers, of which some keep what the
+// first program left, are compared by each alone: scripts/stress compare frag robson, server.
 #define _GNU_SOURCE
 #include "load.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -249,20 +250,29 @@ static void frag(struct run *r)
 {
     struct figures f = { 0 };
     struct worker *w = worker_begin(r, "frag-main", 0xffff);
+    const char *only = r->argc > 0 ? r->argv[0] : NULL;
 
-    watch_allow((size_t)(BOUND_ROBSON * (double)ROBSON_LIVE));
-    robson(w, &f);
-    judge(r, "Robson", &f, BOUND_ROBSON);
-    f = (struct figures){ 0 };
-    server(r, w, &f);
-    judge(r, "server", &f, BOUND_SERVER_PEAK);
+    if (only != NULL && strcmp(only, "robson") != 0 && strcmp(only, "server") != 0) {
+        fprintf(stderr, "stress frag: there is no program \"%s\"\n", only);
+        exit(2);
+    }
+    if (only == NULL || strcmp(only, "robson") == 0) {
+        watch_allow((size_t)(BOUND_ROBSON * (double)ROBSON_LIVE));
+        robson(w, &f);
+        judge(r, "Robson", &f, BOUND_ROBSON);
+    }
+    if (only == NULL || strcmp(only, "server") == 0) {
+        f = (struct figures){ 0 };
+        server(r, w, &f);
+        judge(r, "server", &f, BOUND_SERVER_PEAK);
+    }
     worker_end(w);
 }
 
 const struct load load_frag = {
     .name = "frag",
     .help = "RSS over live bytes after Robson's program and after a server's day",
-    .arguments = "",
+    .arguments = "[robson | server]: this one alone, for figures without what the other left",
     .threads = 4,
     .run = frag,
 };
