@@ -6,13 +6,11 @@
 //
 // Catches: locks that are held in the child, heaps of vanished threads in the middle of a change,
 // remote frees that nobody takes, an exit hook or a fork handler that deadlocks, handlers that
-// run in the wrong order. A child that does not end within the stall time is killed and the load
-// fails.
+// run in the wrong order.
 #define _GNU_SOURCE
 #include "load.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -25,7 +23,6 @@
 #define CHILD_STEPS 400u
 #define SHARED_BLOCKS 256u
 #define DEPTH_MAX 2
-#define STATUS_HANGS 97
 
 struct common {
     struct run *run;
@@ -105,16 +102,10 @@ static void *busy_thread(void *arg)
 
 static void wait_for_child(const struct worker *w, pid_t pid, const char *who)
 {
-    int status;
+    int status = load_wait(pid, who);
 
-    while (waitpid(pid, &status, 0) != pid) {
-        if (errno != EINTR)
-            load_fail(w, "waitpid: %s", strerror(errno));
-    }
-    if (WIFEXITED(status) && WEXITSTATUS(status) == STATUS_HANGS)
-        load_fail(w, "a %s did not end in %.0f s", who, watch.stall_seconds);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        load_fail(w, "a %s ended with status %#x (signal %d)", who, status, WTERMSIG(status));
+        load_fail(w, "%s ended with status %#x (signal %d)", who, status, WTERMSIG(status));
 }
 
 static void *childs_thread(void *arg)
@@ -127,16 +118,6 @@ static void *childs_thread(void *arg)
     return NULL;
 }
 
-static void on_alarm(int signal)
-{
-    static const char text[] = "FAIL fork: a child hangs; its stack:\n";
-
-    (void)signal;
-    if (write(STDERR_FILENO, text, sizeof text - 1) > 0)
-        watch_write_stack();
-    _exit(STATUS_HANGS);
-}
-
 // The rest of a child's life. `w` and `blocks` are what the forking thread held; of the other
 // threads and of the C library's locks the child knows nothing, so it uses neither stdio nor
 // malloc.
@@ -147,8 +128,6 @@ static _Noreturn void child(struct worker *w, struct block *blocks, size_t n)
     for (int depth = 0; depth <= DEPTH_MAX; depth++) {
         pid_t pid = -1;
 
-        signal(SIGALRM, on_alarm);
-        alarm((unsigned)watch.stall_seconds);
         w->rng.state ^= 0x9e3779b97f4a7c15u; // not what the parent does next
         give_all(w, blocks, n / 2);
         churn(w, mine, CHILD_BLOCKS, CHILD_STEPS);
@@ -157,7 +136,7 @@ static _Noreturn void child(struct worker *w, struct block *blocks, size_t n)
         if (rng_below(&w->rng, 2) == 0)
             pid = fork();
         if (pid > 0)
-            wait_for_child(w, pid, "grandchild");
+            wait_for_child(w, pid, "a grandchild");
         if (pid != 0)
             break; // only the new child goes on, with all that it inherited
     }
@@ -214,8 +193,8 @@ static void *forker_thread(void *arg)
         if (pid < 0 && errno != EAGAIN)
             load_fail(w, "fork: %s", strerror(errno));
         if (pid > 0) {
-            worker_op(w, "waitpid of a child");
-            wait_for_child(w, pid, "child");
+            worker_op(w, NULL); // load_wait watches
+            wait_for_child(w, pid, "a child");
             atomic_fetch_add(&r->count, 1);
         }
         worker_op(w, NULL);

@@ -26,7 +26,11 @@ const struct load *const loads[] = {
     &load_oom,    &load_frag,  &load_reuse,   &load_purge, &load_soak,    &load_calls, NULL,
 };
 
-enum { THREADS_OF_HARNESS = 2 }; // main and the watchdog
+enum {
+    THREADS_OF_HARNESS = 2, // main and the watchdog
+    WAIT_STILL_STALLS = 4,  // a process that uses no processor time for so many stall times hangs
+    WAIT_CPU_STALLS = 10,   // and so does one that uses so much of it
+};
 
 bool load_over(struct run *r)
 {
@@ -140,29 +144,64 @@ const char *load_self(void)
     return self;
 }
 
-int load_spawn(char *const argv[], double seconds_max)
+// Processor time of another process; what it was if that has ended meanwhile.
+static uint64_t cpu_ns_of(pid_t pid, uint64_t otherwise)
 {
-    uint64_t give_up = load_now_ns() + (uint64_t)(seconds_max * 1e9);
-    int status;
+    clockid_t clock;
+    struct timespec t;
+
+    if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &t) != 0)
+        return otherwise;
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static _Noreturn void give_up(pid_t pid, const char *what, const char *how)
+{
+    kill(pid, WATCH_SIGNAL);
+    sleep(1);
+    kill(pid, SIGABRT);
+    load_fail(NULL, "%s %s", what, how);
+}
+
+// On a busy machine a process may take long: what it does is judged by its processor time.
+int load_wait(pid_t pid, const char *what)
+{
+    uint64_t stall_ns = (uint64_t)(watch.stall_seconds * 1e9);
+    uint64_t moved = load_now_ns();
+    uint64_t cpu_ns = 0;
+
+    for (;;) {
+        int status;
+        pid_t got = waitpid(pid, &status, WNOHANG);
+        uint64_t now = load_now_ns();
+        uint64_t cpu_now_ns = cpu_ns_of(pid, cpu_ns);
+
+        if (got == pid)
+            return status;
+        if (got < 0 && errno != EINTR)
+            load_fail(NULL, "waitpid: %s", strerror(errno));
+        if (cpu_now_ns != cpu_ns)
+            moved = now;
+        cpu_ns = cpu_now_ns;
+        if (now - moved > WAIT_STILL_STALLS * stall_ns)
+            give_up(pid, what, "stands still");
+        if (cpu_ns > WAIT_CPU_STALLS * stall_ns)
+            give_up(pid, what, "does not end");
+        usleep(500);
+    }
+}
+
+int load_spawn(char *const argv[])
+{
+    char what[160];
     pid_t pid;
     int error = posix_spawn(&pid, load_self(), NULL, NULL, argv, environ);
 
     if (error != 0)
         load_fail(NULL, "cannot start this program again: %s", strerror(error));
-    for (;;) {
-        pid_t got = waitpid(pid, &status, WNOHANG);
-
-        if (got == pid)
-            return status;
-        if (got < 0)
-            load_fail(NULL, "waitpid: %s", strerror(errno));
-        if (load_now_ns() > give_up) {
-            kill(pid, SIGABRT);
-            load_fail(NULL, "`stress %s %s %s` hangs", argv[1], argv[2] != NULL ? argv[2] : "",
-                      argv[2] != NULL && argv[3] != NULL ? argv[3] : "");
-        }
-        usleep(500);
-    }
+    snprintf(what, sizeof what, "`stress %s %s %s`", argv[1], argv[2] != NULL ? argv[2] : "",
+             argv[2] != NULL && argv[3] != NULL ? argv[3] : "");
+    return load_wait(pid, what);
 }
 
 char *load_seed_text(uint64_t seed, char *text)
@@ -182,7 +221,7 @@ int load_spawn_role(const struct run *r, const char *name, const char *text)
                      load_seed_text(r->seed, seed),
                      NULL };
 
-    return load_spawn(argv, 4 * watch.stall_seconds);
+    return load_spawn(argv);
 }
 
 size_t load_memory_bytes(void)

@@ -13,6 +13,7 @@
 #define STRESS_LOAD_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -111,10 +112,12 @@ void load_wait_threads(unsigned threads);
 unsigned load_count_threads(void);
 // The path of this program. (Not /proc/self/exe: under Valgrind that is Valgrind.)
 const char *load_self(void);
-// Starts this program again with `argv` (ended by NULL) and waits for it; returns its wait status.
-// Kills it and fails after `seconds_max`.
-int load_spawn(char *const argv[], double seconds_max);
-// The same for `stress LOAD --role TEXT` with the seed of `r`, within four times the stall time.
+// Waits for a process; returns its wait status. Fails with its stack, if it has called watch_catch,
+// when it stands still or uses processor time without end. `what` names it.
+int load_wait(pid_t pid, const char *what);
+// Starts this program again with `argv` (ended by NULL) and waits for it.
+int load_spawn(char *const argv[]);
+// The same for `stress LOAD --role TEXT` with the seed of `r`.
 int load_spawn_role(const struct run *r, const char *name, const char *text);
 size_t load_rss_bytes(void);
 // Memory that the allocator holds: RSS; under a sanitizer, whose shadow is part of RSS and stays,
@@ -206,6 +209,9 @@ struct watch_settings {
 };
 extern struct watch_settings watch;
 void watch_start(const struct run *r);
+// This signal makes a thread write its stack to standard error, once watch_catch was called.
+#define WATCH_SIGNAL SIGUSR2
+void watch_catch(void);
 // Writes the calling thread's stack to standard error; for signal handlers.
 void watch_write_stack(void);
 void watch_end(void);

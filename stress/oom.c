@@ -216,6 +216,7 @@ static int oom_role(struct run *r, const char *text)
 {
     struct worker *w;
 
+    watch_catch();
     if (strcmp(text, "address-space") == 0) {
         char seed[LOAD_SEED_TEXT_BYTES];
         char *argv[] = { (char *)"stress",

@@ -14,7 +14,7 @@
 
 #define PEAK_PER_THREAD LOAD_BUDGET(48 * MIB)
 #define BLOCKS_MAX (512 * KIB)
-#define CHANCES_MAX 3u                             // to give back what is free
+#define CHANCES_MAX 3u                              // to give back what is free
 #define STAYS_MAX (4 * MIB + LOAD_BUDGET(20 * MIB)) // with no thread left
 // And for each thread that keeps what it cached: magazines, and large blocks that it freed last.
 #define KEPT_LARGE (72 * 64 * KIB) // RECENT_UNITS_MAX of src/config.h, and UNIT_SIZE

@@ -143,7 +143,7 @@ static void round_in_own_process(const char *name, struct rng *rng)
 
     snprintf(seconds, sizeof seconds, "%d", OWN_PROCESS_SECONDS);
     snprintf(stall, sizeof stall, "%.0f", watch.stall_seconds);
-    status = load_spawn(argv, OWN_PROCESS_SECONDS + 10 * watch.stall_seconds);
+    status = load_spawn(argv);
     if (status != 0)
         load_fail(NULL, "`stress %s` ended with status %#x", name, status);
 }

@@ -25,7 +25,6 @@
 #define WATCH_PERIOD_NS 50000000
 #define WATCH_PERIODS_PER_LOOK 20
 #define STACK_DEPTH_MAX 24
-#define DUMP_SIGNAL SIGUSR2
 #define DUMP_STACKS_MAX 64u
 #define DUMP_WAIT_NS 1000000000u
 
@@ -199,7 +198,7 @@ static void ask_for_stack(pthread_t thread)
     unsigned before = atomic_load(&stacks_written);
     uint64_t give_up = load_now_ns() + DUMP_WAIT_NS;
 
-    pthread_kill(thread, DUMP_SIGNAL);
+    pthread_kill(thread, WATCH_SIGNAL);
     while (atomic_load(&stacks_written) == before && load_now_ns() < give_up)
         usleep(1000);
 }
@@ -335,13 +334,18 @@ static void on_fork_child(void)
     atomic_store(&watching, false);
 }
 
-void watch_start(const struct run *r)
+void watch_catch(void)
 {
     void *frames[2];
     struct sigaction action = { .sa_handler = on_dump_signal, .sa_flags = SA_RESTART };
 
     backtrace(frames, 2); // loads what it needs now, not in the handler
-    sigaction(DUMP_SIGNAL, &action, NULL);
+    sigaction(WATCH_SIGNAL, &action, NULL);
+}
+
+void watch_start(const struct run *r)
+{
+    watch_catch();
     pthread_atfork(NULL, NULL, on_fork_child);
     whole = r;
     memory_base = load_memory_bytes();
