@@ -143,7 +143,8 @@ HAK_API void hak_print_foreign(int fd) HAK_NOEXCEPT;
 
 /* Writes the allocator's own tables, not the contents of blocks, as an ELF core file, of which
  * hakmem-map draws a picture: about a fiftieth of what is committed. Other threads may work
- * meanwhile. May be called from a signal handler. False: the descriptor refused some of it. */
+ * meanwhile. May be called from a signal handler. False: the descriptor refused some of it, or
+ * there is nothing yet: this call does not start the allocator. */
 HAK_API bool hak_write_map(int fd) HAK_NOEXCEPT;
 
 /* ---- audit ---- */

@@ -2,8 +2,8 @@
 #define _GNU_SOURCE
 #include "functions.h"
 
-#include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static void call_free_sized(void)
@@ -36,17 +36,27 @@ static void call_get_class_stats(void)
     function_expect(!hak_get_class_stats(100000, &stats), "a class that does not exist");
 }
 
-// Calls `print` for a pipe; something must come out, if it has something to say.
+static int open_file(void)
+{
+    int fd = memfd_create("stress", MFD_CLOEXEC);
+
+    function_expect(fd >= 0, "memfd_create");
+    return fd;
+}
+
+// Something must have been written, if there was something to say.
+static void close_file(int fd, bool something)
+{
+    function_expect(lseek(fd, 0, SEEK_END) > 0 || !something, "nothing was printed");
+    close(fd);
+}
+
 static void printed(void (*print)(int fd), bool something)
 {
-    char text[65536];
-    int ends[2];
+    int fd = open_file();
 
-    function_expect(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0, "pipe");
-    print(ends[1]);
-    function_expect(read(ends[0], text, sizeof text) > 0 || !something, "nothing was printed");
-    close(ends[0]);
-    close(ends[1]);
+    print(fd);
+    close_file(fd, something);
 }
 
 static void call_print_stats(void)
@@ -62,6 +72,15 @@ static void call_print_stats_json(void)
 static void call_print_foreign(void)
 {
     printed(hak_print_foreign, false);
+}
+
+static void call_write_map(void)
+{
+    int fd = open_file();
+    bool written = hak_write_map(fd);
+
+    function_expect(written || older == NULL, "it could not be written");
+    close_file(fd, written);
 }
 
 static void call_audit(void)
@@ -91,6 +110,7 @@ const struct function functions_own[] = {
     { "print_stats", call_print_stats },
     { "print_stats_json", call_print_stats_json },
     { "print_foreign", call_print_foreign },
+    { "write_map", call_write_map },
     { "audit", call_audit },
     { "version", call_version },
     { "thread_flush", call_thread_flush },
