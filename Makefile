@@ -121,6 +121,8 @@ hak_cflags = $(COMMON_CFLAGS) $(CFLAGS_$(1)) $(hak_includes) -DHAK_CHECKED=$(hak
     -DHAK_CEILING=$(call hak_ceiling,$(1)) -DHAK_FLAVOUR='"$(1)"' $(EXTRA_CFLAGS)
 hak_cc = $(2) -std=gnu11 $(WARNINGS) $(hak_cflags)
 hak_cxx = $(call cxx_of,$(2)) -std=gnu++17 $(WARNINGS_CXX) $(hak_cflags)
+# As text of a shell, without the folder: a copy of the tree goes on with the objects of this one.
+hak_flags = $(subst $(CURDIR),.,$(subst ','"'"',$(call hak_cc,$(1),$(2),$(3)) $(ALLOCATOR_CFLAGS)))
 hak_link = $(2) -pthread -g $(CFLAGS_$(1))
 hak_link_cxx = $(call cxx_of,$(2)) -pthread -g $(CFLAGS_$(1))
 
@@ -140,7 +142,7 @@ define hak_rules
 $(4)/flags: FORCE
 	@mkdir -p $$(@D)
 	@next=$$@.$$$$$$$$; \
-	    echo '$(subst ','"'"',$(call hak_cc,$(1),$(2),$(3)) $(ALLOCATOR_CFLAGS))' >$$$$next; \
+	    echo '$(call hak_flags,$(1),$(2),$(3))' >$$$$next; \
 	    cmp -s $$$$next $$@ && rm $$$$next || mv $$$$next $$@
 
 $(4)/src/%.o: src/%.c $(4)/flags
