@@ -27,7 +27,7 @@ UNPATCHED_SECONDS = 10  # of hunts without a bug
 EXECUTIONS = re.compile(r"^stat::number_of_executed_units: *(\d+)", re.M)
 REASON = re.compile(r"found: .*|^FAILED .*|hakmem: .*|sched: .*|ERROR: \w*Sanitizer: .*"
                     r"|runtime error: .*|ERROR: libFuzzer: .*|^not ok .*|^fail .*"
-                    r"|.*\bFAIL(?:ED.*|$)", re.M)
+                    r"|.*\bFAIL(?:ED.*|$)|^.*: (?:DIED|TIMED OUT) .*", re.M)
 
 
 @dataclass
@@ -168,6 +168,27 @@ class Test(Killer):
 
     def stages(self):
         return [([p], ["scripts/run-cmocka", p]) for p in self.programs]
+
+
+class Suite(Killer):
+    """All unit and API programs of a flavour, one geometry after the other."""
+
+    def __init__(self, flavour="audit"):
+        super().__init__(f"{flavour}:tests", "all tests" if flavour == "audit" else
+                         f"all tests, {flavour}", flavour)
+
+    def stages(self):
+        names = [f"{p.parent.name}/{p.stem}" for s in ("unit", "api")
+                 for p in sorted((SOURCE / "tests" / s).glob("test_*.c"))]
+        sets = [[fuzzing.BUILD / f"{self.flavour}-gcc{g}/tests/{n}" for n in names]
+                for g in ("-small", "")]
+        return [(programs, ["scripts/run-cmocka", *programs]) for programs in sets]
+
+    def environment(self, seconds):
+        return super().environment(seconds) | {"HAK_TEST_SECONDS": "120"}
+
+    def run(self, what, tree, log, seconds):
+        return super().run(what, tree, log, 600)
 
 
 class Misuse(Killer):

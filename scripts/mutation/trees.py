@@ -8,6 +8,7 @@
 So a bug costs the compilation of the files that it changes, once for each build that a killer needs.
 """
 
+import fcntl
 import os
 import re
 import shutil
@@ -85,6 +86,11 @@ class Tree:
 class Pristine(Tree):
     def __init__(self):
         super().__init__("pristine")
+        self.lock = open(WORK / "lock", "w")  # for the life of the process
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            fuzzing.die(f"another run works in {WORK}")
         listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=SOURCE,
                                 capture_output=True, text=True, check=True).stdout.split("\0")
         names = {f for f in listed if f and (SOURCE / f).is_file()}

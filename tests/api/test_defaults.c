@@ -98,12 +98,32 @@ static void no_working_set_falls_through(void **state)
     expect_few_slow_paths(8192, 200000);
 }
 
+static void peaks_are_served_from_what_the_last_one_left(void **state)
+{
+    (void)state;
+    enum { BYTES = 512, BLOCKS = GEOMETRY_SMALL ? 4000 : 40000 };
+    static void *blocks[BLOCKS];
+    struct hak_stats first = { 0 };
+    for (unsigned round = 0; round < 4; round++) {
+        for (unsigned i = 0; i < BLOCKS; i++)
+            assert_non_null(blocks[i] = hak_malloc(BYTES));
+        for (unsigned i = 0; i < BLOCKS; i++)
+            hak_free(blocks[i]);
+        if (round == 0)
+            first = stats_now();
+    }
+    struct hak_stats last = stats_now();
+    assert_true(last.slabs_released - first.slabs_released >= BLOCKS * BYTES / UNIT_SIZE / 16);
+    assert_int_equal(last.slabs_from_new, first.slabs_from_new);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frees_are_cached_and_served_again),
         cmocka_unit_test(free_memory_goes_back),
         cmocka_unit_test(no_working_set_falls_through),
+        cmocka_unit_test(peaks_are_served_from_what_the_last_one_left),
     };
     if (getenv("HAKMEM_OPTIONS") != NULL) {
         print_error("test_defaults: HAKMEM_OPTIONS is set\n");
