@@ -333,8 +333,8 @@ setup: ## install the packages that are missing (says what it does)
 
 # ---- everything above, made into rules ----
 
--include tests/rules.mk tests/wrong/rules.mk fuzz/rules.mk fuzz/sched/rules.mk tests/coverage/rules.mk
--include bench/rules.mk bench/ceiling.mk stress/rules.mk
+-include tests/rules.mk tests/wrong/rules.mk fuzz/rules.mk fuzz/sched/rules.mk
+-include tests/coverage/rules.mk bench/rules.mk bench/ceiling.mk stress/rules.mk
 -include tests/model/rules.mk trace/rules.mk fuzz/minimize.mk tests/mutants/rules.mk
 -include packaging/rules.mk tools/rules.mk
 -include tests/identical/rules.mk tests/misuse/rules.mk bench/mitigations.mk

@@ -148,7 +148,8 @@ class Replay(Killer):
     def __init__(self, target):
         super().__init__(f"replay:{target}", f"corpus of {target}")
         scheduled = "sched-fuzz" in {i.flavour for i in instances_of(target)}
-        self.programs = [fuzzing.BUILD / f"{'sched' if scheduled else 'audit'}-gcc{g}/replay/{target}"
+        flavour = "sched" if scheduled else "audit"
+        self.programs = [fuzzing.BUILD / f"{flavour}-gcc{g}/replay/{target}"
                          for g in ("-small", "")]
 
     def stages(self):

@@ -5,7 +5,8 @@
   1, 2, ...  one for each worker: equal to pristine, a bug is put in, killers are built and run,
              and it is made equal to pristine again, objects and programs too
 
-So a bug costs the compilation of the files that it changes, once for each build that a killer needs.
+So a bug costs the compilation of the files that it changes, once for each build that a killer
+needs.
 """
 
 import fcntl
@@ -76,7 +77,8 @@ class Tree:
         command += [f"FLAVOUR={flavour}"] if flavour else []
         environment = {k: v for k, v in os.environ.items() if k not in (
             "MAKEFLAGS", "MAKELEVEL", "TARGET", "FLAVOUR", "GEOMETRY", "BUILD", "CC", "PART")}
-        result = subprocess.run(command + [str(t) for t in targets], cwd=self.folder, env=environment,
+        command += [str(t) for t in targets]
+        result = subprocess.run(command, cwd=self.folder, env=environment,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if result.returncode != 0:
             errors = [line for line in result.stdout.splitlines() if "rror" in line]

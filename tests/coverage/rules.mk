@@ -29,7 +29,7 @@ COVER_TARGETS := $(filter-out fuzz_canary,$(FUZZ_TARGETS))
 COVER_PROGRAMS := $(COVER_TARGETS:%=$(call hak_out,cover,$(CLANG),small)/replay/%) \
     $(SCHED_TARGETS:%=$(call hak_out,sched-cover,$(CLANG),small)/replay/%)
 COVER_USER := $(call hak_out,cover-user,$(CLANG),default)/libhakmem-cover-user.a
-# What has the functions of each build, also those that no test was linked with.
+# Each build with all of its functions, also those that no test is linked with.
 COVER_ARCHIVES := $(foreach f,cover cover-hardened,$(foreach g,default small,\
     $(call hak_out,$(f),$(CLANG),$(g))/libhakmem-$(f).a)) $(COVER_USER) \
     $(call hak_out,sched-cover,$(CLANG),small)/libhakmem-prefixed.a
@@ -41,10 +41,11 @@ coverage: test-coverage corpus-coverage ## lines, branches of src/ that tests an
 test-coverage: $(COVER_ARCHIVES) ## of the tests alone
 	@rm -rf $(COVERAGE)/tests
 	@export HAK_TEST_SECONDS=600; for flavour in cover cover-hardened; do \
-	    scripts/tally $$flavour -- $(MAKE) -k FLAVOUR=$$flavour CC=$(CLANG) unit api misuse; done; \
+	    scripts/tally $$flavour -- $(MAKE) -k FLAVOUR=$$flavour CC=$(CLANG) unit api misuse; \
+	    done; \
 	    CC=$(CLANG) LDFLAGS=-fprofile-instr-generate scripts/tally cover-user -- \
 	    tests/wrong/run asan $(COVER_USER); true
-	@scripts/coverage collect tests $(COVER_ARCHIVES)
+	@scripts/coverage collect tests $(sort $(dir $(COVER_ARCHIVES)))
 corpus-coverage: $(COVER_PROGRAMS) $(COVER_ARCHIVES) $(BUILD)/ops ## of the corpora alone
 	@status=0; report/cover $(COVER_PROGRAMS) || status=1; \
-	    scripts/coverage collect corpora $(COVER_ARCHIVES) && exit $$status
+	    scripts/coverage collect corpora $(sort $(dir $(COVER_ARCHIVES))) && exit $$status

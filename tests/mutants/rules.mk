@@ -5,5 +5,5 @@ mutants: ## put known bugs back, one by one: each must be found (MUTANT= PART=K/
 	+scripts/mutants
 .PHONY: mutants-generated
 export COUNT SEED ONLY
-mutants-generated: ## change the source at random places: what share is noticed? (COUNT= SEED= ONLY=)
+mutants-generated: ## change the source at random places: who notices? (COUNT= SEED= ONLY=)
 	+scripts/mutants-generated
