@@ -23,6 +23,8 @@ Kind = cindex.CursorKind
 HARDENED = {"chacha", "empty", "guard", "harden", "held", "quarantine", "random", "sized", "sweep",
             "types"}
 BOUNDS = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
+# What a condition names that is false in the builds that are tried.
+ABSENT = re.compile(r"MITIGATE_|(?<!!)WITHOUT_")
 CONDITIONED = {Kind.IF_STMT: "if", Kind.WHILE_STMT: "while"}
 DROPPED = {Kind.CALL_EXPR, Kind.BINARY_OPERATOR, Kind.COMPOUND_ASSIGNMENT_OPERATOR,
            Kind.UNARY_OPERATOR}
@@ -100,7 +102,7 @@ class Finder:
 
     def add(self, kind, begin, end, after):
         before = self.text[begin:end]
-        if begin >= end or "MITIGATE_" in before or "HAK_ASSERT" in before:
+        if begin >= end or ABSENT.search(before) or "HAK_ASSERT" in before:
             return
         line = self.text.count("\n", 0, begin) + 1
         change = Change(self.file, line, kind, begin, end, before, after)
@@ -118,7 +120,7 @@ class Finder:
         if kind in CONDITIONED and self.code.startswith(CONDITIONED[kind], at):
             opening = self.code.index("(", at)
             end = closing(self.code, opening)
-            if "MITIGATE_" in self.text[opening:end]:
+            if ABSENT.search(self.text[opening:end]):
                 return  # what is below is not in every build
             self.negate(opening + 1, end)
         elif kind == Kind.FOR_STMT and self.code.startswith("for", at):
@@ -165,7 +167,8 @@ def changes_of(root, path):
     """All changes of a file, in the order of the source."""
     mitigations = 2047 if is_hardened(path) else 0
     arguments = ["-std=gnu11", f"-I{root}/src", "-DHAK_CHECKED=1", "-DGEOMETRY_SMALL=1",
-                 f"-DHAK_MITIGATIONS={mitigations}", '-DHAK_FLAVOUR="audit"', "-D_GNU_SOURCE"]
+                 f"-DHAK_MITIGATIONS={mitigations}", "-DHAK_CEILING=0",
+                 '-DHAK_FLAVOUR="audit"', "-D_GNU_SOURCE"]
     unit = cindex.Index.create().parse(str(path), arguments)
     errors = [d for d in unit.diagnostics if d.severity >= cindex.Diagnostic.Error]
     if errors:
