@@ -3,6 +3,7 @@
 
 # A limit on memory.
 LDFLAGS_test_held := -Wl,--wrap=hak_os_commit -Wl,--wrap=hak_os_protect_none
+LDFLAGS_test_audit := -Wl,--wrap=hak_os_reserve -Wl,--wrap=hak_os_commit
 # Random bytes that the system refuses.
 LDFLAGS_test_random := -Wl,--wrap=hak_os_entropy
 

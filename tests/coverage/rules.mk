@@ -43,7 +43,7 @@ test-coverage: $(COVER_ARCHIVES) ## of the tests alone
 	@export HAK_TEST_SECONDS=600; for flavour in cover cover-hardened; do \
 	    scripts/tally $$flavour -- $(MAKE) -k FLAVOUR=$$flavour CC=$(CLANG) unit api misuse; \
 	    done; \
-	    CC=$(CLANG) LDFLAGS=-fprofile-instr-generate scripts/tally cover-user -- \
+	    CC=$(CLANG) LDFLAGS="$(filter -fprofile%,$(CFLAGS_cover))" scripts/tally cover-user -- \
 	    tests/wrong/run asan $(COVER_USER); true
 	@scripts/coverage collect tests $(sort $(dir $(COVER_ARCHIVES)))
 corpus-coverage: $(COVER_PROGRAMS) $(COVER_ARCHIVES) $(BUILD)/ops ## of the corpora alone
