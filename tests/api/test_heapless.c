@@ -1,5 +1,5 @@
-// test_heapless.c: more threads than heaps. A thread that finds the table of heaps full gets no memory,
-// and can free what others allocated.
+// test_heapless.c: more threads than heaps. A thread that finds the table of heaps full gets no
+// memory, and can free what others allocated.
 #include "api.h"
 
 #include <pthread.h>
