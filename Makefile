@@ -2,7 +2,7 @@
 #
 # Variables of every build (command line or environment):
 #   BUILD=build        where everything that is made goes
-#   FLAVOUR=release    release hardened audit asan tsan msan valgrind analyzer coverage fuzz, and
+#   FLAVOUR=release    release hardened audit asan tsan msan valgrind analyzer fuzz, and
 #                      what rules.mk add
 #   MITIGATIONS_hardened=2047  which mitigations that flavour has: bits of src/config.h
 #   CC=gcc             gcc, clang, clang-14, clang-19, ...; the C++ compiler follows from it
@@ -57,7 +57,7 @@ help: ## list the targets (this is what `make` alone does)
 
 # ---- flavours ----
 
-FLAVOURS := release hardened audit asan asan-user tsan msan valgrind analyzer coverage fuzz
+FLAVOURS := release hardened audit asan asan-user tsan msan valgrind analyzer fuzz
 SANITIZE_ADDRESS := -fsanitize=address,undefined -fno-sanitize-recover=all
 CFLAGS_release := -O2 $(if $(LTO),-flto=auto -ffat-lto-objects)
 CFLAGS_hardened := -O2
@@ -71,7 +71,6 @@ CFLAGS_msan := -O1 -fno-omit-frame-pointer -fsanitize=memory -fsanitize-memory-t
 CFLAGS_valgrind := -O1 -gdwarf-4 -fno-omit-frame-pointer -DHAK_VALGRIND=1
 # For `make prefixed`: compiling is what it does (gcc; scripts/analyze has clang's).
 CFLAGS_analyzer := -O2 -fanalyzer
-CFLAGS_coverage := -O0 --coverage
 CFLAGS_fuzz := $(CFLAGS_asan) -fsanitize=fuzzer-no-link
 CHECKED_release := 0
 CHECKED_hardened := 0
@@ -123,6 +122,8 @@ hak_cflags = $(COMMON_CFLAGS) $(CFLAGS_$(1)) $(hak_includes) -DHAK_CHECKED=$(hak
     -DHAK_CEILING=$(call hak_ceiling,$(1)) -DHAK_FLAVOUR='"$(1)"' $(EXTRA_CFLAGS)
 hak_cc = $(2) -std=gnu11 $(WARNINGS) $(hak_cflags)
 hak_cxx = $(call cxx_of,$(2)) -std=gnu++17 $(WARNINGS_CXX) $(hak_cflags)
+# As text of a shell, without the folder: a copy of the tree goes on with the objects of this one.
+hak_flags = $(subst $(CURDIR),.,$(subst ','"'"',$(call hak_cc,$(1),$(2),$(3)) $(ALLOCATOR_CFLAGS)))
 hak_link = $(2) -pthread -g $(CFLAGS_$(1))
 hak_link_cxx = $(call cxx_of,$(2)) -pthread -g $(CFLAGS_$(1))
 
@@ -142,7 +143,7 @@ define hak_rules
 $(4)/flags: FORCE
 	@mkdir -p $$(@D)
 	@next=$$@.$$$$$$$$; \
-	    echo '$(subst ','"'"',$(call hak_cc,$(1),$(2),$(3)) $(ALLOCATOR_CFLAGS))' >$$$$next; \
+	    echo '$(call hak_flags,$(1),$(2),$(3))' >$$$$next; \
 	    cmp -s $$$$next $$@ && rm $$$$next || mv $$$$next $$@
 
 $(4)/src/%.o: src/%.c $(4)/flags
@@ -213,9 +214,9 @@ prefixed: $(OUT)/libhakmem-prefixed.a ## the archive for harnesses: hak_ names o
 TEST_FLAVOUR := $(if $(filter command environment,$(origin FLAVOUR)),$(FLAVOUR),audit)
 TEST_GEOMETRIES ?= default small
 # A sanitizer's own malloc and ours cannot both be the process's malloc.
-SO_FLAVOURS := $(if $(filter release audit,$(TEST_FLAVOUR)),release audit,$(filter \
-    hardened valgrind,$(TEST_FLAVOUR)))
-LIBRARY_FLAVOURS := $(or $(filter hardened valgrind,$(TEST_FLAVOUR)),release audit)
+LIBRARY_FLAVOUR := $(filter hardened valgrind cover cover-hardened,$(TEST_FLAVOUR))
+SO_FLAVOURS := $(if $(filter release audit,$(TEST_FLAVOUR)),release audit,$(LIBRARY_FLAVOUR))
+LIBRARY_FLAVOURS := $(or $(LIBRARY_FLAVOUR),release audit)
 TEST_LIBRARIES := $(foreach f,$(LIBRARY_FLAVOURS),$(call hak_so,$(f),$(CC),default))
 
 # Programs of the valgrind flavour run under memcheck. Real ones do not: its reports would be about
@@ -268,19 +269,6 @@ unit: $(UNIT_PROGRAMS) ## unit tests of every module, in both geometries
 	@scripts/tally unit -- scripts/run-cmocka $^
 api: $(API_PROGRAMS) ## conformance tests of the public functions
 	@scripts/tally api -- scripts/run-cmocka $^
-
-COVERAGE := $(BUILD)/coverage
-.PHONY: coverage
-coverage: ## lines and branches of src/ that unit and API tests reach: build/coverage/index.html
-	@mkdir -p $(BUILD) && find $(BUILD) -name '*.gcda' -delete
-	$(MAKE) FLAVOUR=coverage CC=gcc unit api
-	lcov --quiet --capture --rc lcov_branch_coverage=1 --directory $(BUILD)/coverage-gcc \
-	    --directory $(BUILD)/coverage-gcc-small --base-directory . --no-external \
-	    --output-file $(BUILD)/coverage.all
-	lcov --quiet --extract $(BUILD)/coverage.all '$(CURDIR)/src/*' --rc lcov_branch_coverage=1 \
-	    --output-file $(BUILD)/coverage.info
-	genhtml --quiet --branch-coverage --output-directory $(COVERAGE) $(BUILD)/coverage.info
-	@lcov --summary --rc lcov_branch_coverage=1 $(BUILD)/coverage.info
 
 # ---- style ----
 
@@ -347,8 +335,8 @@ setup: ## install the packages that are missing (says what it does)
 
 # ---- everything above, made into rules ----
 
--include tests/rules.mk tests/wrong/rules.mk fuzz/rules.mk fuzz/sched/rules.mk bench/rules.mk
--include bench/ceiling.mk stress/rules.mk
+-include tests/rules.mk tests/wrong/rules.mk fuzz/rules.mk fuzz/sched/rules.mk
+-include tests/coverage/rules.mk bench/rules.mk bench/ceiling.mk stress/rules.mk
 -include tests/model/rules.mk trace/rules.mk fuzz/minimize.mk tests/mutants/rules.mk
 -include packaging/rules.mk tools/rules.mk
 -include tests/identical/rules.mk tests/misuse/rules.mk bench/mitigations.mk

@@ -185,20 +185,20 @@ def findings(campaign, base):
 
 
 def read_lcov(path):
-    """File below src/ -> line -> times, branches taken and all, of an lcov file."""
-    files, current, lines, branches = {}, None, {}, [0, 0]
+    """File below src/ -> line -> times, and branch -> times, of an lcov file."""
+    files, current, lines, branches = {}, None, {}, {}
     for line in path.read_text().splitlines():
         key, _, value = line.partition(":")
         if key == "SF":
             match = re.search(r"(?:^|/)(src/.*)$", value)
             current = match[1] if match else None
-            lines, branches = files.setdefault(current, ({}, [0, 0]))
+            lines, branches = files.setdefault(current, ({}, {}))
         elif key == "DA" and current:
             number, count = value.split(",")[:2]
             lines[int(number)] = lines.get(int(number), 0) + int(count)
         elif key == "BRDA" and current:
-            branches[1] += 1
-            branches[0] += value.rsplit(",", 1)[1] not in ("-", "0")
+            place, _, count = value.rpartition(",")
+            branches[place] = branches.get(place, 0) + (0 if count == "-" else int(count))
     files.pop(None, None)
     return files
 
@@ -214,24 +214,42 @@ def ranges(numbers):
     return found
 
 
+def reasons():
+    """(file, text of a line that nothing reaches) -> why, as tests/coverage/unreached says."""
+    path, listed, reason = ROOT / "tests/coverage/unreached", {}, ""
+    for line in path.read_text().splitlines() if path.exists() else []:
+        if line.startswith("#"):
+            reason = line.strip("# ")
+        elif line.strip():
+            file, _, text = line.partition(": ")
+            listed[file, text.strip()] = reason
+    return listed
+
+
 def coverage(build):
-    """Lines of src/ by those who reach them: the tests, the corpora."""
-    parts = {"tests": build / "coverage.info", "corpora": campaign_folder(build) / "coverage.info"}
+    """Lines and branches of src/ by those who reach them: the tests, the corpora."""
+    parts = {name: build / f"coverage/{name}.info" for name in ("tests", "corpora")}
     read = {name: read_lcov(p) for name, p in parts.items() if p.exists()}
     if not read:
         return None
-    files = []
+    files, why = [], reasons()
     for name in sorted({f for part in read.values() for f in part}):
         by = {part: files_of[name][0] for part, files_of in read.items() if name in files_of}
         lines = sorted({n for counts in by.values() for n in counts})
         reached = {part: sum(c > 0 for c in counts.values()) for part, counts in by.items()}
         missed = [n for n in lines if not any(counts.get(n) for counts in by.values())]
         source = (ROOT / name).read_text().splitlines() if (ROOT / name).exists() else []
-        never = [{"from": a, "to": b, "text": source[a - 1].strip() if a <= len(source) else ""}
-                 for a, b in ranges(missed)]
+        texts = {n: source[n - 1].strip() if n <= len(source) else "" for n in missed}
+        never = [{"from": a, "to": b, "text": texts[a],
+                  "why": next((why[name, texts[n]] for n in range(a, b + 1)
+                               if (name, texts[n]) in why), "")} for a, b in ranges(missed)]
+        taken = {}
+        for branches in (files_of[name][1] for files_of in read.values() if name in files_of):
+            for place, count in branches.items():
+                taken[place] = taken.get(place, 0) + count
         files.append({"name": name, "lines": len(lines), "reached": len(lines) - len(missed),
                       "by": reached, "never": never,
-                      "branches": read.get("tests", {}).get(name, ({}, [0, 0]))[1]})
+                      "branches": [sum(c > 0 for c in taken.values()), len(taken)]})
     dates = {name: time.strftime("%Y-%m-%d %H:%M", time.localtime(p.stat().st_mtime))
              for name, p in parts.items() if p.exists()}
     return {"files": files, "dates": dates}
@@ -250,6 +268,15 @@ def mutants(build, campaign):
     return {"rows": [rows[n] for n in named if n in rows] + [r for n, r in rows.items()
                                                              if n not in named],
             "named": len(named), "untried": [n for n in named if n not in rows]}
+
+
+def generated(build, campaign):
+    """Random changes: those of the campaign, else of the last `make mutants-generated`."""
+    rows = campaign.of_kind("generated") if campaign else []
+    path = build / "mutants/generated.json"
+    if not rows and path.exists():
+        rows = json.loads(path.read_text())["rows"]
+    return [r for r in rows if r["verdict"] != "broken"]
 
 
 def soak(build):
@@ -323,6 +350,7 @@ def everything(build, findings_folder):
         "orders": newest(main.of_kind("order"), "site") if main else [],
         "stress": newest(main.of_kind("stress"), "load") if main else [],
         "mutants": mutants(build, main),
+        "generated": generated(build, main),
         "coverage": coverage(build),
         "soak": soak(build),
         "bench": bench(build),

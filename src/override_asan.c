@@ -15,8 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <seam/os.h>
 #include <seam/reports.h>
 
+#include "config.h"
 #include "hakmem.h"
 
 #define TAIL ((size_t)16)
@@ -157,11 +159,10 @@ HAK_API void *valloc(size_t n)
     return handed_out(hak_valloc(with_tail(n)), n);
 }
 
+// Whole pages are the user's.
 HAK_API void *pvalloc(size_t n)
 {
-    void *p = hak_pvalloc(with_tail(n));
-    size_t asked, block_bytes;
-    if (p != NULL && hak_reports_find(p, &asked, &block_bytes))
-        hak_reports_narrow(p, asked - TAIL);
-    return p;
+    size_t page = os_page_size();
+    size_t whole = n > REQUEST_MAX ? n : round_up(max_size(n, 1), page);
+    return handed_out(hak_memalign(page, with_tail(whole)), whole);
 }

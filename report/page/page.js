@@ -69,7 +69,7 @@ function build() {
             : "",
         data.coverage
             ? coverage()
-            : missing("make coverage (tests) and make corpus-coverage (corpora) measure it."),
+            : missing("make coverage measures it."),
     );
     section(
         "mutants",
@@ -86,6 +86,15 @@ function build() {
                       : null,
               )
             : missing("make mutants, or a campaign that is long enough."),
+    );
+    section(
+        "generated",
+        "Random changes",
+        "Conditions negated, bounds and numbers off by one, calls and assignments dropped, at " +
+            "random places of src/: what share do tests, corpora and a short hunt notice?",
+        data.generated.length
+            ? generatedTable()
+            : missing("make mutants-generated, or a campaign that is long enough."),
     );
     section(
         "orders",

@@ -1,4 +1,4 @@
-// results.js: lines of src/, mutants.
+// results.js: lines of src/, mutants, random changes.
 
 function coverage() {
     const files = [...data.coverage.files].sort(
@@ -24,7 +24,7 @@ function coverage() {
                     "",
                     {name: "by tests", n: 1},
                     {name: "by corpora", n: 1},
-                    {name: "branches (tests)", n: 1},
+                    {name: "branches", n: 1},
                 ],
                 files.map((f) =>
                     h(
@@ -52,12 +52,13 @@ function coverage() {
                           "details",
                           h("summary", `${f.name}: ${f.lines - f.reached} lines`),
                           table(
-                              ["lines", "begins with"],
+                              ["lines", "begins with", "why"],
                               f.never.map((r) =>
                                   h(
                                       "tr",
                                       h("td.mono", [...new Set([r.from, r.to])].join("–")),
                                       h("td.wide", h("code", r.text)),
+                                      h("td.small.soft", r.why || "–"),
                                   ),
                               ),
                               ".never",
@@ -69,8 +70,17 @@ function coverage() {
     ];
 }
 
+// Columns are kinds of killers; the cell's title names the one.
+const kinds = [
+    [/^unit\//, "unit test"],
+    [/^api\//, "API test"],
+    [/^misuse/, "wrong programs"],
+    [/^wrong programs/, "users' tools"],
+    [/^corpus of/, "kept corpus"],
+    [/^(model,|racing)/, "every execution"],
+];
 const killerName = (k) =>
-    k.replace(/ (sched-fuzz|fuzz-tsan|fuzz)-(small|default)$/, "").replace(/^model, /, "model: ");
+    (kinds.find(([pattern]) => pattern.test(k)) || [null, k.split(" ")[0]])[1];
 
 function mutantMatrix() {
     const rows = data.mutants.rows;
@@ -110,8 +120,9 @@ function mutantMatrix() {
                                 kill ? "td.cell.kill" : "td.cell.miss",
                                 {
                                     title: kill
-                                        ? `${kill.reason}; ${kill.seconds.toFixed(1)} s`
-                                        : "survived",
+                                        ? `${kill.killer}: ${kill.reason}; ` +
+                                          `${kill.seconds.toFixed(1)} s`
+                                        : `survived ${v.map((x) => x.killer).join(", ")}`,
                                 },
                                 kill
                                     ? kill.executions === null || kill.executions === undefined
@@ -124,5 +135,49 @@ function mutantMatrix() {
                 ),
             ),
         ),
+    );
+}
+
+function generatedTable() {
+    const rows = data.generated,
+        of = (verdict) => rows.filter((r) => r.verdict === verdict);
+    const killed = of("killed").length,
+        tried = killed + of("survived").length;
+    const by = {};
+    for (const r of of("killed")) by[killerName(r.killer)] = (by[killerName(r.killer)] || 0) + 1;
+    const list = (title, chosen) =>
+        chosen.length
+            ? h(
+                  "details",
+                  h("summary", `${title}: ${chosen.length}`),
+                  table(
+                      ["where", "what", "was", "became", "why"],
+                      chosen.map((r) =>
+                          h(
+                              "tr",
+                              h("td.mono.small", `${r.file}:${r.line}`),
+                              h("td", r.change),
+                              h("td", h("code", r.before)),
+                              h("td", h("code", r.after)),
+                              h("td.small.soft", r.verdict === "killed" ? r.killer : r.reason),
+                          ),
+                      ),
+                      ".never",
+                  ),
+              )
+            : null;
+    return h(
+        "div.card",
+        h("h3", `${killed} of ${tried} noticed (${percent(killed, tried)})`),
+        h(
+            "p.small.soft",
+            Object.entries(by)
+                .sort((a, b) => b[1] - a[1])
+                .map(([name, n]) => `${name} ${n}`)
+                .join(", "),
+        ),
+        list("Survived", of("survived")),
+        list("Make no difference, as argued", of("equivalent")),
+        list("Noticed", of("killed")),
     );
 }

@@ -47,6 +47,8 @@ function top() {
         v = verdicts(),
         m = data.mutants;
     const killed = m.rows.filter((r) => r.killed).length;
+    const g = data.generated.filter((r) => r.verdict !== "equivalent"),
+        noticed = g.filter((r) => r.verdict === "killed").length;
     const needed = data.orders.filter((o) => o.killed).length;
     const proven = data.certificates.filter((x) => x.verdict === "ok");
     const proposed = data.targets.reduce((n, t) => n + t.proposed.length, 0);
@@ -56,7 +58,9 @@ function top() {
         .filter(Boolean);
     const files = data.coverage ? data.coverage.files : [];
     const lineSum = files.reduce((n, f) => n + f.lines, 0),
-        hit = files.reduce((n, f) => n + f.reached, 0);
+        hit = files.reduce((n, f) => n + f.reached, 0),
+        branchSum = files.reduce((n, f) => n + f.branches[1], 0),
+        branchHit = files.reduce((n, f) => n + f.branches[0], 0);
     const early = c ? Object.values(c.ended_early).reduce((n, x) => n + x, 0) : 0;
     const button = h("button.theme", {type: "button"}, "light / dark");
     button.addEventListener("click", () =>
@@ -116,6 +120,12 @@ function top() {
                     `${m.named} are named in the table`,
                 ),
                 tile(
+                    "",
+                    "Random changes noticed",
+                    g.length ? percent(noticed, g.length) : "–",
+                    g.length ? `${noticed} of ${g.length}` : "make mutants-generated",
+                ),
+                tile(
                     data.orders.length ? "good" : "warn",
                     "Memory orders",
                     data.orders.length ? `${needed} / ${data.orders.length}` : "–",
@@ -153,8 +163,9 @@ function top() {
                     "Lines of src/ reached",
                     lineSum ? percent(hit, lineSum) : "–",
                     data.coverage
-                        ? Object.keys(data.coverage.dates).join(" and ")
-                        : "make coverage corpus-coverage",
+                        ? `by ${Object.keys(data.coverage.dates).join(" and ")}; ` +
+                              `branches ${percent(branchHit, branchSum)}`
+                        : "make coverage",
                 ),
                 tile(
                     early ? "warn" : "",

@@ -1,8 +1,6 @@
 """The arms: each way to hunt one thing, its programs, and what one slice of it runs and reads."""
 
 import hashlib
-import itertools
-import json
 import os
 import re
 import shutil
@@ -15,22 +13,12 @@ import fuzzing
 
 CC = os.environ.get("CC") or "gcc"
 STRATEGIES = ("pct", "pos", "random")
-# The loads of stress/rules.mk that say something about races; soak runs in release, sampled.
-LOADS = ("larson", "xfree", "threads", "fork", "realloc", "align", "huge", "oom", "frag", "reuse",
-         "purge", "calls")
-MUTANT_PARTS = 12
-LONG_AFTER = 30  # arms: then come the orders; mutants are last, they build for long
 AFL_ROLES = {"main": "afl", "cmplog": "afl-plain", "plain": "afl-plain"}
 AFL_QUEUE_MAX = 3000  # files of an instance's queue; then it begins anew from the corpus
 
 FORK_LINE = re.compile(r"#(\d+): cov: (\d+) ft: (\d+) corp: (\d+) exec/s:? (\d+) "
                        r"oom/timeout/crash: (\d+)/(\d+)/(\d+)")
 WALK_LINE = re.compile(r"walk: executions (\d+) per-second (\d+) pairs (\d+) kept (\d+)")
-CERTIFICATE = re.compile(r"^\| (?!scenario|---)([^|]+) \| ([^|]+) \| (\d+) \| (\w+) \| (\d+) "
-                         r"\| (\d+) \| ([\d.]+) \| (\w+) \|$", re.M)
-# A site, or one part of its order: NAME-acquire.
-ORDER = re.compile(r"^([A-Z][A-Z0-9_]+(?:-\w+)?) +(?:(survives|in no scenario)"
-                   r"|(the program dies of a signal)|(\S.*?) +(\d+) (\w+))$", re.M)
 
 
 @dataclass
@@ -85,6 +73,7 @@ class Arm:
     memory_factor = 1  # of MEMORY_MB
     judged = False   # its status is 1 when its results are bad
     planted = False  # it ends with a failure, by intention
+    alone_in = ""    # a folder that one slice at a time works in
 
     def __init__(self, kind, target, variant, weight):
         self.kind, self.target, self.variant, self.weight = kind, target, variant, weight
@@ -377,122 +366,3 @@ class Stress(Arm):
         return [("stress", {"load": self.target, "flavour": self.flavour,
                             "passed": status == 0, "said": line})
                 for line in re.findall(r"^(?:PASS|FAIL) .*", text, re.M)[:1]]
-
-
-class Model(Arm):
-    once, parts, counts = True, 1, False
-    seconds_max = 1800
-
-    def __init__(self):
-        super().__init__("model", "", "", 4)
-
-    def programs(self):
-        return [fuzzing.BUILD / f"sched-{CC}-small/tests/model/protocol"]
-
-    def command(self, piece, corpus, seeds):
-        return [absolute(self.programs()[0]), "--markdown"]
-
-    def results(self, piece, text, status):
-        keys = ("name", "what", "threads", "bound", "executions", "steps", "seconds", "verdict")
-        return [("certificate", dict(zip(keys, row))) for row in CERTIFICATE.findall(text)]
-
-    def failure(self, piece, text, status):
-        return "make model"
-
-
-def ordered_sites():
-    """The sites of src/ whose order is not relaxed."""
-    text = (fuzzing.ROOT / "src/sites.h").read_text()
-    return [name for name, why in re.findall(r"^\s*X\((\w+),\s*\"(\w*)", text, re.M)
-            if why not in ("relaxed", "hint")]
-
-
-class Orders(Arm):
-    """A few sites at a time."""
-
-    once, counts = True, False
-    seconds_max = 600
-    sites_per_part = 6
-
-    def __init__(self):
-        super().__init__("orders", "", "", 3)
-        sites = ordered_sites()
-        self.chosen = [sites[i:i + self.sites_per_part]
-                       for i in range(0, len(sites), self.sites_per_part)]
-        self.parts = len(self.chosen)
-
-    def before(self, piece, number):
-        self.sites = self.chosen[number % self.parts]
-
-    def programs(self):
-        return [fuzzing.BUILD / f"sched-tsan-{fuzzing.CLANG}-small/tests/model/protocol"]
-
-    def environment(self, piece):
-        return dict(os.environ) | {"TSAN_OPTIONS": "report_bugs=1:exitcode=0:log_path=/dev/null"}
-
-    def command(self, piece, corpus, seeds):
-        return [absolute(self.programs()[0]), "weaken", *self.sites]
-
-    def results(self, piece, text, status):
-        return [("order", {"site": site, "killed": not survives,
-                           "scenario": scenario or dies or survives, "executions": int(count or 0),
-                           "strategy": how})
-                for site, survives, dies, scenario, count, how in ORDER.findall(text)]
-
-    def failure(self, piece, text, status):
-        return "make orders"
-
-
-class Mutants(Arm):
-    once, parts, counts = True, MUTANT_PARTS, False
-    judged = True
-    seconds_max = 1200
-
-    def __init__(self):
-        super().__init__("mutants", "", "", 3)
-
-    def before(self, piece, number):
-        self.number = number % MUTANT_PARTS + 1
-        self.file = absolute(fuzzing.BUILD / "mutants/results.json")
-        self.file.unlink(missing_ok=True)
-
-    def environment(self, piece):
-        drop = ("MAKEFLAGS", "MAKELEVEL", "MUTANT", "TARGET")
-        return {k: v for k, v in os.environ.items() if k not in drop} | {
-            "PART": f"{self.number}/{MUTANT_PARTS}", "JOBS": "1", "ALL": "0",
-            "BUILD": str(fuzzing.BUILD)}
-
-    def command(self, piece, corpus, seeds):
-        return [fuzzing.ROOT / "scripts/mutants"]
-
-    def results(self, piece, text, status):
-        rows = json.loads(self.file.read_text()) if self.file.exists() else []
-        return [("mutant", row) for row in rows]
-
-
-def every():
-    """All arms of the registry, the loads and the model, in the order of their first slices.
-
-    Kinds in turns: a short campaign has seen something of each. The canary is first of all.
-    """
-    fuzzers = fuzzing.registry()
-    scheduled = [i for i in fuzzers if i.flavour == "sched-fuzz"]
-    walks, races = [], []
-    for target in dict.fromkeys(i.target for i in scheduled):
-        judges = [i for i in scheduled if i.target == target]
-        walks += [Walk(target, s, judges, judges[0].share / 2) for s in STRATEGIES]
-        small = [i for i in judges if i.geometry == "small"]
-        races += [Walk(target, "", small, judges[0].share / 2, tsan=True)] if small else []
-    kinds = [[LibFuzzer(i) for i in fuzzers if i.kind != "canary"], walks, races,
-             [Afl(i) for i in fuzzing.registry("afl") if i.kind != "canary"],
-             [Stress("soak", "release", 1)] + [Stress(load, "tsan", 1) for load in LOADS]]
-    turns = [arm for turn in itertools.zip_longest(*kinds) for arm in turn if arm]
-    first = [Canary(i) for i in fuzzers if i.kind == "canary"] + [Model()]
-    return first + turns[:LONG_AFTER] + [Orders()] + turns[LONG_AFTER:] + [Mutants()]
-
-
-def builds(arms):
-    """(files for one make, flavours whose stress loads are wanted)"""
-    wanted = {str(p) for a in arms for p in a.programs() if not isinstance(p, tuple)}
-    flavours = sorted({p[1] for a in arms for p in a.programs() if isinstance(p, tuple)})
-    return [*sorted(wanted), str(fuzzing.BUILD / "ops")], flavours

@@ -50,8 +50,9 @@ class Budget:
 
         What may take longer than twice the seconds that are left is not begun any more.
         """
+        taken = {self.arms[n].alone_in for n in self.running} - {""}
         ready = [n for n in self.arms if n not in self.running and not self.is_done(n)
-                 and self.fits(self.arms[n], left)]
+                 and self.fits(self.arms[n], left) and self.arms[n].alone_in not in taken]
         if not ready:
             return None
         fresh = [n for n in ready if self.accounts[n].slices == 0]

@@ -30,7 +30,9 @@ static void *allocate(unsigned which)
     case 7:
         return hak_aligned_alloc(MIB(4), 100);
     case 8:
-        return hak_memalign(64, 1);
+        p = hak_memalign(64, 1);
+        CHILD_CHECK(hak_malloc_usable_size(p) < KIB(1)); // a class serves it, not a run of units
+        return p;
     case 9:
         CHILD_CHECK(hak_posix_memalign(&p, 4096, 5) == 0 && is_aligned(p, 4096));
         return p;

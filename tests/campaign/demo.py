@@ -97,6 +97,11 @@ def journal():
                       "executions": 313, "seconds": 0.7, "reason": "found: a lost block"},
                      {"killer": "unit/test_remote", "killed": n == 1, "executions": None,
                       "seconds": 0.1, "reason": "not ok 3"}][n != 1 and 0:n + 1])
+    for n, verdict in enumerate(("killed", "killed", "survived", "equivalent")):
+        made.put("result", kind="generated", verdict=verdict, name=f"src/heap.c:{90 + n} bound",
+                 file="src/heap.c", line=90 + n, change="bound", before="<", after="<=",
+                 killer="unit/test_heap" if verdict == "killed" else "", seconds=3.0,
+                 reason="it is the same" if verdict == "equivalent" else "")
     loads = ["ARENA_TAG_READ", "SUPERSLAB_WORD_PEEK", "SLAB_REMOTE_PEEK", "REMOTE_SETTLE"]
     stores = ["(initial)", "ARENA_TAG_WRITE", "CLAIM_CAS", "GIVE", "REMOTE_MARK", "REMOTE_NOTIFY"]
     made.put("result", kind="pairs", target="fuzz_sched", geometry="small",
@@ -121,9 +126,9 @@ def write(build, campaign, findings):
     (campaign / "soak.csv").write_text("seconds,rss_bytes,live_bytes,committed_bytes\n" + "".join(
         f"{t},{a * 2**20:.0f},{b * 2**20:.0f},{c * 2**20:.0f}\n" for t, a, b, c in samples))
     lines = "".join(f"DA:{n},{n % 9}\n" for n in range(100, 200))
-    (campaign / "coverage.info").write_text(f"SF:src/heap.c\n{lines}end_of_record\n")
-    build.mkdir(exist_ok=True)
-    (build / "coverage.info").write_text(
+    (build / "coverage").mkdir(parents=True)
+    (build / "coverage/corpora.info").write_text(f"SF:src/heap.c\n{lines}end_of_record\n")
+    (build / "coverage/tests.info").write_text(
         "SF:/x/src/heap.c\n" + "".join(f"DA:{n},{n % 7}\nBRDA:{n},0,0,{n % 2}\n"
                                        for n in range(100, 200)) + "end_of_record\n"
         "SF:/x/src/slab.c\n" + "".join(f"DA:{n},1\n" for n in range(10, 90)) + "end_of_record\n")

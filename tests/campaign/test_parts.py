@@ -10,7 +10,7 @@ import unittest
 from pathlib import Path
 
 import support
-from campaign import arms, corpora, findings, journal, screen
+from campaign import arms, corpora, findings, journal, proofs, roster, screen
 from campaign.budget import BAD_MAX, Budget
 
 
@@ -66,6 +66,7 @@ class BudgetTest(unittest.TestCase):
     class Arm:
         def __init__(self, name, weight=1, once=False):
             self.name, self.weight, self.once, self.parts = name, weight, once, 1
+            self.alone_in = ""
 
     def spend(self, arms_, gains, slices=400):
         """Seconds per arm when each slice of an arm shows gains[name](its number) new features."""
@@ -108,6 +109,15 @@ class BudgetTest(unittest.TestCase):
         arm.seconds_max = 100
         self.assertIsNone(Budget([arm]).next(left=49))
         self.assertEqual(Budget([arm]).next(left=50).name, "a")
+
+    def test_one_folder_holds_one_slice(self):
+        both = [self.Arm("a", once=True), self.Arm("b", once=True)]
+        both[0].alone_in = both[1].alone_in = "mutants"
+        budget = Budget([*both, self.Arm("c")])
+        self.assertEqual([budget.next().name, budget.next().name, budget.next()],
+                         ["a", "c", None])
+        budget.ended({"arm": "a", "why": "time", "took": 20})
+        self.assertEqual(budget.next().name, "b")
 
     def test_bad_slices_bench_an_arm(self):
         budget = Budget([self.Arm("a")])
@@ -321,12 +331,12 @@ class WalkTest(FolderTest):
 
 class ArmTest(unittest.TestCase):
     def test_the_whole_registry_is_hunted(self):
-        every = arms.every()
+        every = roster.every()
         names = [a.name for a in every]
         self.assertEqual(len(names), len(set(names)))
         kinds = {a.kind for a in every}
         self.assertEqual(kinds, {"canary", "libfuzzer", "walk", "tsan", "model", "afl", "stress",
-                                 "orders", "mutants"})
+                                 "orders", "mutants", "generated"})
         targets = {a.target for a in every if a.kind == "libfuzzer"}
         self.assertEqual(targets, {i.target for i in arms.fuzzing.registry()
                                    if i.kind != "canary"})
@@ -334,12 +344,12 @@ class ArmTest(unittest.TestCase):
     def test_every_load_is_known(self):
         text = (support.ROOT / "stress/rules.mk").read_text()
         loads = text.split("STRESS_LOADS := ")[1].split("\n")[0].split()
-        self.assertEqual(set(loads), set(arms.LOADS) | {"soak"})
+        self.assertEqual(set(loads), set(roster.LOADS) | {"soak"})
 
     def test_orders_in_parts(self):
-        orders = arms.Orders()
+        orders = proofs.Orders()
         sites = [s for part in orders.chosen for s in part]
-        self.assertEqual(sites, arms.ordered_sites())
+        self.assertEqual(sites, proofs.ordered_sites())
         self.assertIn("INBOX_PUSH", sites)
         self.assertNotIn("LOCK_PEEK", sites)
         self.assertEqual(orders.parts, len(orders.chosen))
@@ -348,21 +358,45 @@ class ArmTest(unittest.TestCase):
         text = ("| scenario | what | threads | bound | executions | steps | seconds | |\n"
                 "|---|---|---|---|---|---|---|---|\n"
                 "| sweep x borrow | sweeps; borrows | 2 | all | 14 | 65 | 0.0 | ok |\n")
-        self.assertEqual(arms.Model().results(None, text, 0), [("certificate", {
+        self.assertEqual(proofs.Model().results(None, text, 0), [("certificate", {
             "name": "sweep x borrow", "what": "sweeps; borrows", "threads": "2", "bound": "all",
             "executions": "14", "steps": "65", "seconds": "0.0", "verdict": "ok"})])
         text = ("INBOX_TAKE               two slabs x drain               283 pos\n"
                 "GATE_X-acquire           survives\nHEAP_Y  the program dies of a signal\n"
                 "LOCK_Z                   in no scenario\n")
-        rows = [v for _, v in arms.Orders().results(None, text, 0)]
+        rows = [v for _, v in proofs.Orders().results(None, text, 0)]
         self.assertEqual([(r["site"], r["killed"], r["executions"]) for r in rows],
                          [("INBOX_TAKE", True, 283), ("GATE_X-acquire", False, 0),
                           ("HEAP_Y", True, 0), ("LOCK_Z", False, 0)])
 
 
+class MutantsTest(FolderTest):
+    """The whole way is `make mutants`; this is what must not let a survivor through."""
+
+    def mutants(self, *arguments, **variables):
+        return subprocess.run([support.ROOT / "scripts/mutants", *arguments], capture_output=True,
+                              text=True, env=support.plain_environment() | variables)
+
+    def test_the_table_is_whole(self):
+        checked = self.mutants("check")
+        self.assertEqual((checked.returncode, checked.stdout), (0, ""))
+
+    def test_a_part_is_of_the_commit(self):
+        for part in ("0/3", "4/3", "commit/0", "x"):
+            self.assertEqual(self.mutants(PART=part).returncode, 2, part)
+
+    def test_changes_are_the_same_for_a_seed(self):
+        listed = subprocess.run([support.ROOT / "scripts/mutants-generated", "list"],
+                                capture_output=True, text=True, check=True).stdout.splitlines()
+        self.assertGreater(len(listed), 1500)
+        self.assertEqual(len({line.split()[1] for line in listed}), 4)
+        for line in listed:
+            self.assertNotRegex(line, "MITIGATE_|HAK_ASSERT|seam/")
+
+
 class ScreenTest(unittest.TestCase):
     def test_rows(self):
-        every = [a for a in arms.every() if a.target == "fuzz_exit"]
+        every = [a for a in roster.every() if a.target == "fuzz_exit"]
         events = [{"e": "ended", "arm": "walk fuzz_exit pct", "executions": 2_000_000,
                    "pairs": 100, "last_new_at": 5, "why": "time"},
                   {"e": "finding", "is_new": True, "target": "fuzz_exit"}]

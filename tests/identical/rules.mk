@@ -65,7 +65,7 @@ $(IDENTICAL_AUDIT)/identical/planted: $(call hak_objects,$(IDENTICAL_AUDIT),fuzz
 	    $(IDENTICAL_WRAP) -o $@ $^
 
 # How each flavour is compiled, for the table of sizes and offsets: OUT/flags.
-IDENTICAL_FLAVOURS := release audit hardened asan asan-user tsan msan valgrind coverage fuzz sched \
+IDENTICAL_FLAVOURS := release audit hardened asan asan-user tsan msan valgrind fuzz sched \
     sched-asan sched-tsan sched-unchecked
 IDENTICAL_FLAGS := $(foreach f,$(IDENTICAL_FLAVOURS),$(call \
     hak_use,$(f),$(CLANG),default)$(call hak_out,$(f),$(CLANG),default)/flags)

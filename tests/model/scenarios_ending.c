@@ -107,7 +107,7 @@ static void fork_or_late_free(void *arg, uint32_t t)
     process_begin_thread();
 }
 
-// The child goes on alone; the other thread is gone in the middle of what it did.
+// The child goes on alone, and forks itself; the other thread is gone in the middle of what it did.
 static void child_or_free(void *arg, uint32_t t)
 {
     (void)arg;
@@ -123,6 +123,8 @@ static void child_or_free(void *arg, uint32_t t)
     hak_free(p);
     hak_free(blocks[1]);
     hak_thread_flush();
+    hak_before_fork(); // waits for nobody
+    hak_after_fork_parent();
 }
 
 static const char *two_or_three_live(void *arg)
@@ -206,8 +208,8 @@ const struct scenario ending_scenarios[] = {
       fork_or_fork, four_live, false },
     { "fork x late free", "closes the gate, audits, opens it; ends, then frees a block", 2, 2,
       setup, fork_or_late_free, three_live, false },
-    { "child of a fork", "forks, the child allocates and frees; frees and flushes: vanishes", 2, 2,
-      setup, child_or_free, two_or_three_live, false },
+    { "child of a fork", "forks, the child allocates, frees, forks; frees and flushes: vanishes", 2,
+      2, setup, child_or_free, two_or_three_live, false },
     { "late free x exit", "the owner ends, then frees; another frees and ends", 2, 2, setup,
       late_free_or_exit, two_live, false },
     { "large free x large free", "two threads free one large block: one is told", 2,

@@ -3,3 +3,7 @@
 .PHONY: mutants
 mutants: ## put known bugs back, one by one: each must be found (MUTANT= PART=K/N ALL=1)
 	+scripts/mutants
+.PHONY: mutants-generated
+export COUNT SEED ONLY
+mutants-generated: ## change the source at random places: who notices? (COUNT= SEED= ONLY=)
+	+scripts/mutants-generated

@@ -225,6 +225,34 @@ static void test_large(void **state)
     hak_free(p);
 }
 
+// ---- no memory for the audit itself ----
+
+static bool refuse_reserve, refuse_commit;
+
+void *__real_hak_os_reserve(size_t bytes, size_t align);
+void *__wrap_hak_os_reserve(size_t bytes, size_t align);
+bool __real_hak_os_commit(void *p, size_t bytes);
+bool __wrap_hak_os_commit(void *p, size_t bytes);
+
+void *__wrap_hak_os_reserve(size_t bytes, size_t align)
+{
+    return refuse_reserve ? NULL : __real_hak_os_reserve(bytes, align);
+}
+
+bool __wrap_hak_os_commit(void *p, size_t bytes)
+{
+    return !refuse_commit && __real_hak_os_commit(p, bytes);
+}
+
+static void test_no_memory(void **state)
+{
+    (void)state;
+    EXPECT_FOUND(refuse_reserve = true, "no scratch memory for the audit at ",
+                 refuse_reserve = false);
+    EXPECT_FOUND(refuse_commit = true, "no scratch memory for the audit at ",
+                 refuse_commit = false);
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -239,6 +267,7 @@ int main(void)
         cmocka_unit_test(test_sums),      cmocka_unit_test(test_slabs),
         cmocka_unit_test(test_remote),    cmocka_unit_test(test_units),
         cmocka_unit_test(test_magazines), cmocka_unit_test(test_large),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

@@ -67,6 +67,7 @@ static void test_places(void **state)
                 "hakmem: double free of 0x7f0123456780 (class 5, 80 bytes)\n");
     expect_line(FAULT_DOUBLE_FREE, TAG_LARGE, "hakmem: double free of 0x7f0123456780 (large)\n");
     expect_line(FAULT_DOUBLE_FREE, TAG_HUGE, "hakmem: double free of 0x7f0123456780 (huge)\n");
+    expect_line(FAULT_DOUBLE_FREE, TAG_EMPTY, "hakmem: double free of 0x7f0123456780 (0 bytes)\n");
     expect_line(FAULT_DOUBLE_FREE, 255,
                 "hakmem: double free of 0x7f0123456780 (unknown tag 255)\n");
     char line[128];

@@ -54,6 +54,10 @@ static void test_owner(void **state)
     struct slab *s = begin_taken(0, &mine);
     assert_true(hak_remote_is_owner(s, &mine));
     assert_false(hak_remote_is_owner(s, &other));
+    for (unsigned bit = 6; bit < 48; bit++) { // the whole identity, wherever heaps lie
+        uintptr_t another = (uintptr_t)&mine ^ (uintptr_t)1 << bit;
+        assert_false(hak_remote_is_owner(s, (struct inbox *)another));
+    }
     assert_true(hak_remote_try_hold(s));
     assert_int_equal(hak_remote_adopt(s, &other), 0);
     assert_true(hak_remote_is_owner(s, &other));

@@ -44,10 +44,15 @@ static void test_modules(void **state)
     size_t offset = 0;
     const char *name = stack_module((const void *)take, &offset);
     assert_non_null(name);
-    assert_true(offset > 0);
+    Dl_info here;
+    assert_int_not_equal(dladdr((const void *)take, &here), 0);
+    assert_int_equal(offset, (uintptr_t)take - (uintptr_t)here.dli_fbase);
     // A function of the C library that no sanitizer intercepts.
     name = stack_module(dlsym(RTLD_DEFAULT, "gnu_get_libc_version"), &offset);
     assert_non_null(strstr(name, "libc.so"));
+    assert_int_not_equal(dladdr(dlsym(RTLD_DEFAULT, "gnu_get_libc_version"), &here), 0);
+    assert_int_equal(offset, (uintptr_t)dlsym(RTLD_DEFAULT, "gnu_get_libc_version") -
+                                 (uintptr_t)here.dli_fbase);
     int local = 0;
     assert_null(stack_module(&local, &offset));
 }

@@ -132,12 +132,63 @@ static void test_ids(void **state)
             assert_true(ids[i] != ids[j] && ids[i] != 0);
 }
 
+// ---- what the system refuses is said, and the program goes on ----
+
+static bool refuse;
+
+int __real_pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
+int __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
+int __real_pthread_atfork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void));
+int __wrap_pthread_atfork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void));
+int __real_pthread_setspecific(pthread_key_t key, const void *value);
+int __wrap_pthread_setspecific(pthread_key_t key, const void *value);
+
+int __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *))
+{
+    return refuse ? EAGAIN : __real_pthread_key_create(key, destructor);
+}
+
+int __wrap_pthread_atfork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void))
+{
+    return refuse ? ENOMEM : __real_pthread_atfork(before, in_parent, in_child);
+}
+
+int __wrap_pthread_setspecific(pthread_key_t key, const void *value)
+{
+    return refuse ? ENOMEM : __real_pthread_setspecific(key, value);
+}
+
+static void watch_refused(const void *argument)
+{
+    (void)argument;
+    refuse = true;
+    errno = 78;
+    hak_thread_watch_exit(); // the key of `start` is there
+    hak_thread_start(on_exit_hook, prepare, parent, child);
+    hak_thread_watch_exit(); // without a key nothing is to be said again
+    _exit(errno == 78 ? 3 : 4);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    struct capture capture;
+    run_in_child(&capture, watch_refused, NULL);
+    assert_true(WIFEXITED(capture.status) && WEXITSTATUS(capture.status) == 3);
+    assert_string_equal(
+        capture.text,
+        "hakmem: no memory for a thread's exit hook: its cache stays when it ends\n"
+        "hakmem: no thread-specific key left: ended threads keep their caches\n"
+        "hakmem: fork handlers refused: fork is unsafe while other threads allocate\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exit_hook),
         cmocka_unit_test(test_fork),
         cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

@@ -1,0 +1,1 @@
+"""Bugs put into copies of the tree, and what must find them."""

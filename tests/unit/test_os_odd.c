@@ -1,0 +1,124 @@
+// test_os_odd.c: system calls that are interrupted, refused, or bring less than was asked for.
+#define _GNU_SOURCE 1
+#include "support.h"
+
+#include <errno.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include <seam/os.h>
+
+#define MIB ((size_t)1 << 20)
+
+static struct {
+    unsigned interrupts; // so many calls come back with EINTR first
+    bool no_proc, bad_fstat, bad_read;
+} odd;
+
+static bool interrupted(void)
+{
+    if (odd.interrupts == 0)
+        return false;
+    odd.interrupts--;
+    errno = EINTR;
+    return true;
+}
+
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
+ssize_t __real_getrandom(void *out, size_t bytes, unsigned flags);
+ssize_t __wrap_getrandom(void *out, size_t bytes, unsigned flags);
+int __real_fstat(int fd, struct stat *out);
+int __wrap_fstat(int fd, struct stat *out);
+
+long __wrap_syscall(long number, ...)
+{
+    long a[6];
+    va_list list;
+    va_start(list, number);
+    for (unsigned i = 0; i < 6; i++)
+        a[i] = va_arg(list, long);
+    va_end(list);
+    if ((number == SYS_read || number == SYS_write) && interrupted())
+        return -1;
+    if ((number == SYS_openat && odd.no_proc) || (number == SYS_read && odd.bad_read)) {
+        errno = EIO;
+        return -1;
+    }
+    return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+ssize_t __wrap_getrandom(void *out, size_t bytes, unsigned flags)
+{
+    if (interrupted())
+        return -1;
+    return __real_getrandom(out, bytes > 3 ? 3 : bytes, flags); // in pieces
+}
+
+int __wrap_fstat(int fd, struct stat *out)
+{
+    return odd.bad_fstat ? -1 : __real_fstat(fd, out);
+}
+
+static void test_odd_calls(void **state)
+{
+    (void)state;
+    unsigned char random[16] = { 0 };
+    char text[64];
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    size_t bytes = 0;
+    errno = 81;
+    odd.interrupts = 2;
+    assert_true(hak_os_entropy(random, sizeof random));
+    odd.interrupts = 2;
+    assert_int_equal(hak_os_read_file("/proc/self/comm", text, sizeof text, &bytes), OS_READ_ALL);
+    assert_true(bytes > 1 && odd.interrupts == 0);
+    odd.interrupts = 2;
+    assert_true(hak_os_write_fd(ends[1], "x", 1));
+    assert_int_equal(read(ends[0], text, 1), 1);
+    close(ends[0]);
+    close(ends[1]);
+    odd.bad_fstat = true;
+    assert_int_equal(hak_os_read_file("/proc/self/comm", text, sizeof text, &bytes),
+                     OS_READ_FAILED);
+    odd.bad_fstat = false;
+    odd.bad_read = true;
+    assert_int_equal(hak_os_read_file("/proc/self/comm", text, sizeof text, &bytes),
+                     OS_READ_FAILED);
+    odd.bad_read = false;
+    assert_int_equal(errno, 81);
+}
+
+static void count_without_proc(const void *argument)
+{
+    (void)argument;
+    struct rlimit limit = { 4096 * MIB, 4096 * MIB };
+    if (setrlimit(RLIMIT_AS, &limit) != 0)
+        _exit(5);
+    odd.no_proc = true;
+    _exit(hak_os_address_space_left() == 2048 * MIB ? 3 : 4); // half of the limit
+}
+
+static void test_no_proc(void **state)
+{
+    (void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    skip(); // a limit that their shadows do not fit in
+#endif
+    if (under_a_tool())
+        skip();
+    struct capture capture;
+    run_in_child(&capture, count_without_proc, NULL);
+    assert_true(WIFEXITED(capture.status) && WEXITSTATUS(capture.status) == 3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_odd_calls),
+        cmocka_unit_test(test_no_proc),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
