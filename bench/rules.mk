@@ -6,7 +6,7 @@
 
 BENCH_OUT := $(BUILD)/bench
 BENCH_PROGRAMS := $(patsubst %,$(BENCH_OUT)/%,mixed batch larson transfer sweep growth threads \
-    peak launch step)
+    peak launch step latency)
 SUBJECT ?= hakmem=$(OUT)/$(LIBRARY).so
 # Pairs of malloc and free must stay, whatever the compiler can prove about them.
 BENCH_CFLAGS := -O2 -g -std=gnu11 -pthread -fno-builtin-malloc -fno-builtin-free \
@@ -32,7 +32,10 @@ bench: $(BENCH_PROGRAMS) $(BENCH_LIBRARY) ## time and memory against installed p
 bench-full: $(BENCH_PROGRAMS) $(BENCH_LIBRARY) ## the same with all rows and more rounds
 	+$(bench_run) --full --rounds=9 --rounds-min=5 --out=$(BENCH_OUT)/full
 
-.PHONY: instructions fastpath scaling history
+.PHONY: instructions fastpath scaling history latency
+latency: $(BENCH_PROGRAMS) $(BENCH_LIBRARY) ## of single calls, prewarmed and not (ROUNDS= WRITE=1)
+	bench/latency --subject=$(SUBJECT) --programs=$(BENCH_OUT) $(PEERS:%=--peer=%) \
+	    $(ROUNDS:%=--rounds=%) $(if $(WRITE),--write) $(LATENCY_FLAGS)
 instructions: $(BENCH_PROGRAMS) $(BENCH_LIBRARY) ## allocator instructions per operation (valgrind)
 	bench/instructions --subject=$(SUBJECT) --programs=$(BENCH_OUT) $(PEERS:%=--peer=%)
 fastpath: $(BENCH_OUT)/step $(BENCH_LIBRARY) ## count the hit paths, compare with the golden file

@@ -34,9 +34,12 @@ static const struct {
     { "stats", 0, 2, offsetof(struct options, stats) },
     { "sample", 0, 1000000000, offsetof(struct options, sample) },
     { "foreign", 0, 1, offsetof(struct options, foreign) },
+    { "prewarm_threads", 0, PREWARM_THREADS_MAX, offsetof(struct options, prewarm_threads) },
 };
 #define KNOWN (sizeof known / sizeof *known)
-_Static_assert(MITIGATE_SEAL || KNOWN == sizeof(struct options) / sizeof(uint64_t),
+#define PREWARM KNOWN // its index behind those
+_Static_assert(MITIGATE_SEAL ||
+                   KNOWN * sizeof(uint64_t) + PREWARM_CLASSES_MAX * 8 == sizeof(struct options),
                "the model knows every option");
 
 static const struct ops none;
@@ -72,6 +75,39 @@ enum os_read __wrap_hak_os_read_file(const char *path, char *out, size_t bytes_m
     return result;
 }
 
+// A decimal number of text that is nothing else, in the range.
+static bool model_number(const char *digits, uint64_t min, uint64_t max, uint64_t *value)
+{
+    size_t length = strlen(digits);
+    if (length == 0 || strspn(digits, "0123456789") != length)
+        return false;
+    while (*digits == '0' && digits[1])
+        digits++;
+    if (strlen(digits) > 18)
+        return false;
+    *value = strtoull(digits, NULL, 10);
+    return *value >= min && *value <= max;
+}
+
+// What the pairs say; the text is changed. False: they are refused.
+static bool model_prewarm(char *pairs, struct prewarm_item *items)
+{
+    uint64_t size, blocks, bytes = 0;
+    unsigned count = 0;
+    for (char *pair; (pair = strsep(&pairs, "+")) != NULL; count++) {
+        char *colon = strchr(pair, ':');
+        if (!colon || count == PREWARM_CLASSES_MAX)
+            return false;
+        *colon = 0;
+        if (!model_number(pair, 1, CLASS_REQUEST_MAX, &size) ||
+            !model_number(colon + 1, 1, MAGAZINE_BLOCKS_MAX, &blocks))
+            return false;
+        items[count] = (struct prewarm_item){ (uint32_t)size, (uint32_t)blocks };
+        bytes += size * blocks;
+    }
+    return bytes <= PREWARM_BYTES_MAX;
+}
+
 // The index of the option that a well-formed item sets, or -1. The item is changed.
 static int model_item(char *item, const bool *given, uint64_t *value)
 {
@@ -83,15 +119,7 @@ static int model_item(char *item, const bool *given, uint64_t *value)
     for (unsigned i = 0; i < KNOWN; i++) {
         if (strcmp(item, known[i].name) != 0)
             continue;
-        size_t length = strlen(digits);
-        if (given[i] || length == 0 || strspn(digits, "0123456789") != length)
-            return -1;
-        while (*digits == '0' && digits[1])
-            digits++;
-        if (strlen(digits) > 18)
-            return -1;
-        *value = strtoull(digits, NULL, 10);
-        return *value >= known[i].min && *value <= known[i].max ? (int)i : -1;
+        return !given[i] && model_number(digits, known[i].min, known[i].max, value) ? (int)i : -1;
     }
     return -1;
 }
@@ -99,7 +127,17 @@ static int model_item(char *item, const bool *given, uint64_t *value)
 // One item; `fixed` options keep their values. False: it is refused.
 static bool model_set(struct options *out, char *item, bool *given, const bool *fixed)
 {
+    static const char prewarm[] = "prewarm=";
     uint64_t value;
+    if (strncmp(item, prewarm, sizeof prewarm - 1) == 0) {
+        struct prewarm_item items[PREWARM_CLASSES_MAX] = { { 0, 0 } };
+        if (given[PREWARM] || !model_prewarm(item + sizeof prewarm - 1, items))
+            return false;
+        given[PREWARM] = true;
+        if (!fixed[PREWARM])
+            memcpy(out->prewarm, items, sizeof items);
+        return true;
+    }
     int i = model_item(item, given, &value);
     if (i < 0)
         return false;
@@ -112,7 +150,7 @@ static bool model_set(struct options *out, char *item, bool *given, const bool *
 static unsigned model_file(struct options *out, const bool *fixed)
 {
     unsigned refused = 0;
-    bool given[KNOWN] = { false };
+    bool given[KNOWN + 1] = { false };
     for (size_t at = 0; at < file_bytes;) {
         const char *end = memchr(file + at, '\n', file_bytes - at);
         size_t length = end ? (size_t)(end - file) - at : file_bytes - at;
@@ -133,9 +171,9 @@ static unsigned model_file(struct options *out, const bool *fixed)
 static unsigned model(struct options *out, char *text, char **path)
 {
     static const char file_item[] = "options_file=";
-    static const bool nothing[KNOWN];
+    static const bool nothing[KNOWN + 1];
     unsigned refused = 0;
-    bool given[KNOWN] = { false };
+    bool given[KNOWN + 1] = { false };
     *path = NULL;
     if (!*text)
         return 0;

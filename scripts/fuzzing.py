@@ -171,8 +171,9 @@ def quoted(data):
 
 def words(instance):
     if instance.target == "fuzz_options":
-        names = re.findall(r"^    X\((\w+), ", (ROOT / "src/options.c").read_text(), re.M)
-        return [f"{name}=".encode() for name in names] + [b",", b"0", b"1"]
+        names = re.findall(r'^    X\((\w+), |^static const char \w+_option\[\] = "(\w+)"',
+                           (ROOT / "src/options.c").read_text(), re.M)
+        return [f"{a or b}=".encode() for a, b in names] + [b",", b"0", b"1", b":", b"+"]
     text = (ROOT / "fuzz/ops.h").read_text()
     kinds = re.search(r"#define OPS_KINDS\(X\)(.*?)\n\n", text, re.S)[1]
     if instance.target == "fuzz_ops":

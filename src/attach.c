@@ -32,6 +32,7 @@
 #include "mapped.h"
 #include "meta.h"
 #include "options.h"
+#include "prewarm.h"
 #include "sampled.h"
 
 enum { HOOKS_NONE, HOOKS_BUSY, HOOKS_SET };
@@ -53,6 +54,14 @@ bool hak_started(void)
     return load_acquire(STARTED_READ, &process.started) != 0; // pairs with STARTED_WRITE
 }
 
+// Once, also when the arena cannot be had yet. Caller holds the lock.
+static void read_options(void)
+{
+    if (!process.options_read)
+        hak_options_read();
+    process.options_read = true;
+}
+
 static bool start(void)
 {
     if (hak_started())
@@ -60,9 +69,7 @@ static bool start(void)
     lock_acquire(&process.lock);
     bool ok = load_relaxed(STARTED_AGAIN, &process.started) != 0;
     if (!ok) {
-        if (!process.options_read)
-            hak_options_read();
-        process.options_read = true; // once, also when the arena cannot be had yet
+        read_options();
         hak_classes_start((size_t)hak_options.cache_kib << 10);
         ok = hak_arena_start((size_t)hak_options.arena_mib << 20);
         if (ok) {
@@ -150,15 +157,19 @@ static void enter_with(struct heap *h)
 
 // ---- attaching ----
 
-static struct heap *borrow(void)
+// `begins`: for a thread that begins.
+static struct heap *borrow(bool begins)
 {
-    return start() ? hak_heaps_borrow() : NULL;
+    if (!start())
+        return NULL;
+    bool ready = begins && hak_options.prewarm_threads != 0 && hak_prewarm_is_wanted();
+    return ready ? hak_heaps_borrow_ready() : hak_heaps_borrow();
 }
 
 COLD static struct heap *enter_without_heap(struct heap *h)
 {
     hak_enter_as_guest();
-    struct heap *mine = borrow();
+    struct heap *mine = borrow(h != &hak_late_heap);
     if (h == &hak_late_heap) {
         if (mine != NULL)
             tls_set_heap(mine);
@@ -198,6 +209,24 @@ void hak_leave(struct heap *h)
     hak_leave_as_guest();
 }
 
+// Before main: prewarms this thread's heap, and those for threads to come. Where no option is given
+// nothing is done here.
+__attribute__((constructor)) static void prewarm_process(void)
+{
+    if (hak_os_environment("HAKMEM_OPTIONS") == NULL)
+        return;
+    lock_acquire(&process.lock);
+    read_options();
+    lock_release(&process.lock);
+    struct heap *h = hak_prewarm_is_wanted() ? hak_enter() : NULL;
+    if (h == NULL)
+        return;
+    h->now_ms = os_clock_ms();
+    if (h->prewarm.done || hak_prewarm(h))
+        hak_heaps_make_ready();
+    hak_leave(h);
+}
+
 static void give_back(struct heap *becomes)
 {
     struct heap *h = tls_heap();
@@ -208,7 +237,7 @@ static void give_back(struct heap *becomes)
     }
     hak_enter_as_guest();
     tls_set_heap(becomes);
-    hak_heaps_return(h);
+    hak_heaps_return_ready(h);
     hak_leave_as_guest();
 }
 

@@ -160,6 +160,12 @@ _Static_assert(2 * (GUARDS_MAX + HELD_TOTAL_MAX) <= 49152, "a quarter is left to
 #define QUARANTINE_BLOCKS_MAX (QUARANTINE_SHUFFLED + QUARANTINE_QUEUE)
 #define QUARANTINE_BYTES_MAX SMALL_OR((uint64_t)16 << 10, (uint64_t)1 << 20)
 
+// ---- prewarm: size classes that the option names, and bytes of all their blocks, in one heap ----
+#define PREWARM_CLASSES_MAX 32u
+#define PREWARM_BYTES_MAX SMALL_OR((size_t)64 << 10, (size_t)16 << 20)
+#define PREWARM_THREADS_MAX 64u // heaps that are kept ready for threads to come
+_Static_assert(PREWARM_BYTES_MAX >= CLASS_SIZE_MAX, "a block of any class can be asked for");
+
 // ---- sampled allocations, in every flavour (sampled.h) ----
 #define SAMPLED_BLOCKS SMALL_OR(8u, 64u)
 #define SAMPLED_SIZE_MAX ((size_t)64 << 10) // more than a page, less than a mapping of its own

@@ -425,6 +425,7 @@ static void end_quarantine(struct heap *h)
 
 void hak_heap_flush_all(struct heap *h)
 {
+    h->prewarm = (struct heap_prewarm){ 0 };
     if (MITIGATE_QUARANTINE)
         end_quarantine(h);
     for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
@@ -445,8 +446,8 @@ void hak_heap_trim(struct heap *h)
     for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
         uint64_t refilled = own_load(&h->counters.refilled[c]);
         uint32_t count = hak_magazine_count(&h->magazines[c]);
-        if (count != 0 && refilled == h->refilled_then[c])
-            flush(h, c, (count + 1) / 2);
+        if (count > h->prewarm.keep[c] && refilled == h->refilled_then[c])
+            flush(h, c, (uint32_t)min_size((count + 1) / 2, count - h->prewarm.keep[c]));
         h->refilled_then[c] = refilled;
     }
     hak_recent_trim(&h->recent);

@@ -44,6 +44,12 @@ struct heap_counters {
     struct own_u64 large, huge, large_bytes;
 };
 
+// What prewarm.h did to a heap.
+struct heap_prewarm {
+    bool done;
+    uint16_t keep[CLASS_COUNT + 1]; // blocks that hak_heap_trim leaves in the magazine
+};
+
 struct heap {
     struct magazine magazines[TAG_COUNT];           // first: class_offset counts from here
     uint16_t class_offset[TABLE_SIZE_MAX / 16 + 1]; // bytes to the magazine for (n + 15) / 16
@@ -58,6 +64,7 @@ struct heap {
     uint64_t trimmed_ms;                     // when hak_heap_trim looked last
     uint64_t refilled_then[CLASS_COUNT + 1]; // counters.refilled at that time
     uint32_t until_sample;                   // allocations until one is sampled (sampled.h)
+    struct heap_prewarm prewarm;             // since the last hak_heap_flush_all
 
     // Any thread.
     struct inbox inbox;
@@ -128,7 +135,7 @@ void hak_heap_shrink(struct heap *h);
 void hak_heap_flush_all(struct heap *h);
 
 // Flushes half of each magazine that was not refilled since the last call, and the large runs that
-// were of no use: a cache that is not needed decays. Called by the owner about once per purge
+// were of no use: a cache that is not needed decays, but for what was prewarmed. Called by the owner about once per purge
 // delay.
 void hak_heap_trim(struct heap *h);
 

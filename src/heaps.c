@@ -2,6 +2,7 @@
 //
 //   table:  [h0|h1|h2| ... ]   grows, never shrinks         state: BUSY -> IDLE -> BUSY
 //   idle:   h2 -> h0           under the lock                       IDLE -> SWEPT -> IDLE
+//   ready:  h1                 the same, prewarmed: for threads that begin
 //
 // A heap is on the idle stack from the moment its thread returned it until a thread borrows it;
 // a sweeper claims it by its state alone and leaves it on the stack. Whoever turned the state from
@@ -17,10 +18,13 @@
 #include <seam/os.h>
 
 #include "meta.h"
+#include "prewarm.h"
 
 static struct {
-    struct lock lock;        // rank RANK_HEAPS: guards `idle`, growth of the table
+    struct lock lock;        // rank RANK_HEAPS: guards both stacks, growth of the table
     struct heap *idle;       // stack, linked by next_idle
+    struct heap *ready;      // the same, of heaps that were prewarmed when they were put there
+    uint32_t ready_count;    // of them, and of heaps that are being prewarmed for it
     struct atomic_u32 count; // heaps in the table
     struct atomic_u32 idle_count;
     struct atomic_u32 rotor; // next heap to sweep
@@ -31,7 +35,8 @@ static struct atomic_ptr table[HEAPS_MAX];
 
 void hak_heaps_start(void)
 {
-    heaps.idle = NULL;
+    heaps.idle = heaps.ready = NULL;
+    heaps.ready_count = 0;
     init_cell(&heaps.count, 0);
     init_cell(&heaps.idle_count, 0);
     init_cell(&heaps.rotor, 0);
@@ -62,11 +67,11 @@ const void *hak_heaps_table_at(void)
     return table;
 }
 
-// Takes the first idle heap that is not being swept off the stack. Caller holds the lock.
-static struct heap *take_idle(void)
+// Takes the first heap that is not being swept off the stack. Caller holds the lock.
+static struct heap *take(struct heap **stack)
 {
     struct heap *previous = NULL;
-    for (struct heap *h = heaps.idle; h != NULL; previous = h, h = h->next_idle) {
+    for (struct heap *h = *stack; h != NULL; previous = h, h = h->next_idle) {
         uint32_t expected = HEAP_IDLE;
         // Acquire: all that the last owner did, pairs with HEAP_RETURN and SWEEP_DONE.
         if (!cas_strong_acquire(HEAP_BORROW, &h->state, &expected, HEAP_BUSY))
@@ -74,7 +79,7 @@ static struct heap *take_idle(void)
         if (previous != NULL)
             previous->next_idle = h->next_idle;
         else
-            heaps.idle = h->next_idle;
+            *stack = h->next_idle;
         fetch_add_relaxed(HEAPS_IDLE_MINUS, &heaps.idle_count, (uint32_t)-1);
         return h;
     }
@@ -94,22 +99,52 @@ static struct heap *make(void)
     return h;
 }
 
+// Caller holds the lock.
+static struct heap *take_ready(void)
+{
+    struct heap *h = take(&heaps.ready);
+    if (h != NULL)
+        heaps.ready_count--;
+    return h;
+}
+
 struct heap *hak_heaps_borrow(void)
 {
     lock_acquire(&heaps.lock);
-    struct heap *h = take_idle();
+    struct heap *h = take(&heaps.idle);
     if (h == NULL)
         h = make();
+    if (h == NULL)
+        h = take_ready();
     lock_release(&heaps.lock);
     return h;
 }
 
-// Caller owns the heap.
-static void push_idle(struct heap *h)
+static bool prewarm(struct heap *h)
+{
+    h->now_ms = os_clock_ms();
+    return hak_prewarm(h);
+}
+
+struct heap *hak_heaps_borrow_ready(void)
 {
     lock_acquire(&heaps.lock);
-    h->next_idle = heaps.idle;
-    heaps.idle = h;
+    struct heap *h = take_ready();
+    lock_release(&heaps.lock);
+    if (h == NULL)
+        h = hak_heaps_borrow();
+    if (h != NULL && !h->prewarm.done)
+        prewarm(h);
+    return h;
+}
+
+// Caller owns the heap, and counted it in ready_count if it is prewarmed.
+static void push_idle(struct heap *h)
+{
+    struct heap **stack = h->prewarm.done ? &heaps.ready : &heaps.idle;
+    lock_acquire(&heaps.lock);
+    h->next_idle = *stack;
+    *stack = h;
     fetch_add_relaxed(HEAPS_IDLE_PLUS, &heaps.idle_count, 1);
     store_release(HEAP_RETURN, &h->state, HEAP_IDLE); // to the next borrower or sweeper
     lock_release(&heaps.lock);
@@ -123,12 +158,53 @@ void hak_heaps_return(struct heap *h)
     push_idle(h);
 }
 
-// Works on one idle heap that the caller claimed. Returns whether it gained anything.
-static bool sweep_one(struct heap *mine, struct heap *idle, unsigned class_index)
+// Whether one more heap may be ready; it is counted then.
+static bool count_ready(void)
+{
+    lock_acquire(&heaps.lock);
+    bool wanted = heaps.ready_count < hak_options.prewarm_threads;
+    heaps.ready_count += wanted;
+    lock_release(&heaps.lock);
+    return wanted;
+}
+
+void hak_heaps_return_ready(struct heap *h)
+{
+    if (!hak_prewarm_is_wanted() || !count_ready()) {
+        hak_heaps_return(h);
+        return;
+    }
+    h->now_ms = os_clock_ms();
+    hak_heap_flush_all(h);
+    prewarm(h);
+    push_idle(h);
+}
+
+void hak_heaps_make_ready(void)
+{
+    bool more = hak_prewarm_is_wanted();
+    while (more && count_ready()) {
+        lock_acquire(&heaps.lock);
+        struct heap *h = make();
+        heaps.ready_count -= h == NULL;
+        lock_release(&heaps.lock);
+        if (h == NULL)
+            return;
+        more = prewarm(h);
+        push_idle(h);
+    }
+}
+
+// Works on one idle heap that the caller claimed. Returns whether it gained anything. What was
+// prewarmed stays, unless it is the last resort.
+static bool sweep_one(struct heap *mine, struct heap *idle, unsigned class_index, bool last_resort)
 {
     uint64_t released = own_load(&idle->counters.released);
     idle->now_ms = mine->now_ms;
-    hak_heap_flush_all(idle); // magazines are empty but for a heap whose thread a fork took away
+    if (idle->prewarm.done && !last_resort)
+        hak_heap_drain(idle);
+    else
+        hak_heap_flush_all(idle); // nothing is in a magazine unless a fork took its thread away
     bool gained = own_load(&idle->counters.released) != released;
     if (class_index != TAG_NONE)
         gained |= hak_heap_adopt(mine, idle, class_index, REFILL_SLABS_MAX) != 0;
@@ -150,7 +226,7 @@ bool hak_heaps_sweep(struct heap *mine, unsigned class_index, uint32_t heaps_max
         if (load_relaxed(SWEEP_PEEK, &h->state) != HEAP_IDLE ||
             !cas_strong_acquire(SWEEP_CLAIM, &h->state, &expected, HEAP_SWEPT)) // as HEAP_BORROW
             continue;
-        gained |= sweep_one(mine, h, class_index);
+        gained |= sweep_one(mine, h, class_index, heaps_max == HEAPS_MAX);
         store_release(SWEEP_DONE, &h->state, HEAP_IDLE); // to the next borrower or sweeper
         swept++;
     }
@@ -162,7 +238,9 @@ void hak_heaps_after_fork(const struct heap *mine)
     for (uint32_t i = 0, count = hak_heaps_count(); i < count; i++) {
         struct heap *h = hak_heaps_at(i);
         store_relaxed(FORK_INSIDE_RESET, &h->inside, 0);
-        if (h != mine && load_relaxed(FORK_STATE, &h->state) == HEAP_BUSY)
+        if (h != mine && load_relaxed(FORK_STATE, &h->state) == HEAP_BUSY) {
+            h->prewarm.done = false; // its thread was using it
             push_idle(h);
+        }
     }
 }

@@ -10,11 +10,22 @@
 // exhausted or HEAPS_MAX are busy.
 struct heap *hak_heaps_borrow(void);
 
+// The same for a thread that begins, where such are prewarmed (prewarm.h): one that is, if there is
+// one, else it is prewarmed now.
+struct heap *hak_heaps_borrow_ready(void);
+
 // Gives the caller's heap back: flushed, drained, empty slabs released; it keeps its other slabs.
 void hak_heaps_return(struct heap *h);
 
+// The same, but prewarmed anew if fewer idle ones are than the option prewarm_threads wants.
+void hak_heaps_return_ready(struct heap *h);
+
+// Makes as many prewarmed idle heaps as the option wants, or as memory allows.
+void hak_heaps_make_ready(void);
+
 // Claims up to `heaps_max` idle heaps in turn, drains them and releases what is empty; with a class
-// (not TAG_NONE) takes over slabs of it that have free blocks. Returns whether anything came of it.
+// (not TAG_NONE) takes over slabs of it that have free blocks. All HEAPS_MAX is the last resort: then
+// prewarmed ones are flushed too. Returns whether anything came of it.
 bool hak_heaps_sweep(struct heap *mine, unsigned class_index, uint32_t heaps_max);
 
 // In the child of a fork: the heaps of all other threads become idle.

@@ -1,7 +1,7 @@
 // options.c: the table of options, and the parser of HAKMEM_OPTIONS="name=value,name=value" and of
 // the file that the item options_file=/path names.
 //
-// Strict: every item is name=decimal, once, in range; anything else is refused with the byte
+// Strict: every item is name=decimal (but for prewarm's pairs), once, in range; else it is refused with the byte
 // offset of what is wrong and the reason, and the other items hold. No value is bent to fit. What
 // HAKMEM_OPTIONS itself gives goes before what its file gives. A file is a regular one of at most
 // OPTIONS_FILE_BYTES_MAX bytes, else nothing of it holds; it cannot name another.
@@ -20,7 +20,8 @@
     X(huge_pages, 0, 1, 0, "1: advise 2 MiB pages")                           \
     X(stats, 0, 2, 0, "at exit: 1 statistics as text, 2 as JSON")             \
     X(sample, 0, 1000000000, 0, "guard one of so many allocations; 0: none")  \
-    X(foreign, 0, 1, 0, "at exit: 1 call sites of foreign frees")
+    X(foreign, 0, 1, 0, "at exit: 1 call sites of foreign frees")             \
+    X(prewarm_threads, 0, 64, 0, "heaps kept ready for new threads")
 
 struct option {
     const char *name;
@@ -34,13 +35,17 @@ struct option {
 static const struct option table[] = { OPTIONS(OPTION_ENTRY) };
 enum { OPTION_COUNT = sizeof table / sizeof table[0] };
 _Static_assert(OPTIONS_FILE_BYTES_MAX == 4096, "the report of a larger file names this number");
-_Static_assert(OPTION_COUNT <= 32, "a bit of struct parse for each option");
-_Static_assert(MITIGATE_SEAL || sizeof(struct options) == OPTION_COUNT * sizeof(uint64_t),
+_Static_assert(OPTION_COUNT < 32, "a bit of struct parse for each option, and one for prewarm");
+_Static_assert(PREWARM_THREADS_MAX == 64, "the table names this number");
+_Static_assert(MITIGATE_SEAL ||
+                   offsetof(struct options, prewarm) == OPTION_COUNT * sizeof(uint64_t),
                "an entry per field");
 
 struct options hak_options;
 
 static const char file_option[] = "options_file";
+static const char prewarm_option[] = "prewarm";
+enum { PREWARM_BIT = 1u << 31 };
 
 // One run of the parser over one text.
 struct parse {
@@ -48,8 +53,8 @@ struct parse {
     size_t length;
     const char *source;
     struct options *out;
-    uint32_t given; // bit per entry of the table: has its value already
-    uint32_t fixed; // bit per entry: is not to be changed, whatever this text says
+    uint32_t given; // bit per entry of the table, and PREWARM_BIT: has its value already
+    uint32_t fixed; // the same: is not to be changed, whatever this text says
     bool may_name_file;
     bool names_file;
     size_t path_start, path_end; // the path then: [start, end) of the text
@@ -82,18 +87,45 @@ static void refuse(struct parse *parse, size_t start, size_t end, const char *re
     parse->refused++;
 }
 
-static void refuse_range(struct parse *parse, size_t start, size_t end, const struct option *option)
+static void refuse_range(struct parse *parse, size_t start, size_t end, const char *name,
+                         uint64_t min, uint64_t max)
 {
     char reason[96];
     struct printer out;
     hak_print_to_buffer(&out, reason, sizeof reason);
-    hak_put_text(&out, option->name);
+    hak_put_text(&out, name);
     hak_put_text(&out, " must be ");
-    hak_put_decimal(&out, option->min);
+    hak_put_decimal(&out, min);
     hak_put_text(&out, " to ");
-    hak_put_decimal(&out, option->max);
+    hak_put_decimal(&out, max);
     hak_put_text(&out, ", not");
     refuse(parse, start, end, reason);
+}
+
+// Takes the decimal number [start, end) of what `name` says. False: it was refused.
+static bool parse_number(struct parse *parse, size_t start, size_t end, const char *name,
+                         uint64_t min, uint64_t max, uint64_t *out)
+{
+    uint64_t value = 0;
+    if (start == end) {
+        refuse(parse, start, end, "a number is missing");
+        return false;
+    }
+    for (size_t at = start; at < end; at++) {
+        unsigned digit = (unsigned)parse->text[at] - '0';
+        if (digit > 9) {
+            refuse(parse, start, end, "not a decimal number:");
+            return false;
+        }
+        if (value <= max) // beyond, it stays beyond, and cannot overflow
+            value = value * 10 + digit;
+    }
+    if (value < min || value > max) {
+        refuse_range(parse, start, end, name, min, max);
+        return false;
+    }
+    *out = value;
+    return true;
 }
 
 static bool is_name(const char *name, const char *text, size_t start, size_t end)
@@ -132,27 +164,60 @@ static void parse_path(struct parse *parse, size_t start, size_t end)
 
 static void parse_value(struct parse *parse, const struct option *option, size_t start, size_t end)
 {
-    uint64_t value = 0;
-    if (start == end) {
-        refuse(parse, start, end, "a number is missing");
+    uint64_t value;
+    if (!parse_number(parse, start, end, option->name, option->min, option->max, &value))
         return;
-    }
-    for (size_t at = start; at < end; at++) {
-        unsigned digit = (unsigned)parse->text[at] - '0';
-        if (digit > 9) {
-            refuse(parse, start, end, "not a decimal number:");
-            return;
-        }
-        if (value <= option->max) // beyond, it stays beyond, and cannot overflow
-            value = value * 10 + digit;
-    }
-    if (value < option->min || value > option->max) {
-        refuse_range(parse, start, end, option);
-        return;
-    }
     if ((parse->fixed >> (option - table) & 1) == 0)
         *field(parse->out, option) = value;
     parse->given |= 1u << (option - table);
+}
+
+static size_t end_of_item(const char *text, size_t start, size_t end, char separator)
+{
+    while (start < end && text[start] != separator)
+        start++;
+    return start;
+}
+
+// One pair SIZE:BLOCKS. False: it was refused.
+static bool parse_pair(struct parse *parse, size_t start, size_t end, struct prewarm_item *out)
+{
+    size_t colon = end_of_item(parse->text, start, end, ':');
+    uint64_t bytes, blocks;
+    if (colon == end) {
+        refuse(parse, start, end, "prewarm wants SIZE:BLOCKS, not");
+        return false;
+    }
+    if (!parse_number(parse, start, colon, "prewarm's size", 1, CLASS_REQUEST_MAX, &bytes) ||
+        !parse_number(parse, colon + 1, end, "prewarm's blocks", 1, MAGAZINE_BLOCKS_MAX, &blocks))
+        return false;
+    *out = (struct prewarm_item){ (uint32_t)bytes, (uint32_t)blocks };
+    return true;
+}
+
+static void parse_prewarm(struct parse *parse, size_t start, size_t end)
+{
+    struct prewarm_item items[PREWARM_CLASSES_MAX] = { { 0, 0 } };
+    uint64_t bytes = 0;
+    size_t at = start;
+    for (unsigned count = 0; at <= end; count++) {
+        size_t stop = end_of_item(parse->text, at, end, '+');
+        if (count == PREWARM_CLASSES_MAX) {
+            refuse(parse, at, end, "prewarm has too many sizes:");
+            return;
+        }
+        if (!parse_pair(parse, at, stop, &items[count]))
+            return;
+        bytes += (uint64_t)items[count].bytes * items[count].blocks;
+        at = stop + 1;
+    }
+    if (bytes > PREWARM_BYTES_MAX) {
+        refuse(parse, start, end, "prewarm asks for too many bytes:");
+        return;
+    }
+    for (unsigned i = 0; i < PREWARM_CLASSES_MAX && (parse->fixed & PREWARM_BIT) == 0; i++)
+        parse->out->prewarm[i] = items[i];
+    parse->given |= PREWARM_BIT;
 }
 
 // One item: the bytes [start, end) between two separators.
@@ -166,8 +231,13 @@ static void parse_item(struct parse *parse, size_t start, size_t end)
         return;
     }
     const struct option *option = find_option(parse->text, start, equals);
+    bool is_prewarm = equals != end && is_name(prewarm_option, parse->text, start, equals);
     if (equals != end && is_name(file_option, parse->text, start, equals))
         parse_path(parse, equals + 1, end);
+    else if (is_prewarm && (parse->given & PREWARM_BIT) == 0)
+        parse_prewarm(parse, equals + 1, end);
+    else if (is_prewarm)
+        refuse(parse, start, equals, "given twice:");
     else if (option == NULL)
         refuse(parse, start, equals, "unknown option");
     else if (equals == end)
@@ -178,18 +248,11 @@ static void parse_item(struct parse *parse, size_t start, size_t end)
         parse_value(parse, option, equals + 1, end);
 }
 
-static size_t end_of_item(const struct parse *parse, size_t start, char separator)
-{
-    while (start < parse->length && parse->text[start] != separator)
-        start++;
-    return start;
-}
-
 static void parse_list(struct parse *parse)
 {
     size_t start = 0;
     while (parse->length != 0) {
-        size_t end = end_of_item(parse, start, ',');
+        size_t end = end_of_item(parse->text, start, parse->length, ',');
         parse_item(parse, start, end);
         if (end == parse->length)
             return;
@@ -202,7 +265,7 @@ static void parse_lines(struct parse *parse)
 {
     size_t end;
     for (size_t start = 0; start < parse->length; start = end + 1) {
-        end = end_of_item(parse, start, '\n');
+        end = end_of_item(parse->text, start, parse->length, '\n');
         if (start != end && parse->text[start] != '#')
             parse_item(parse, start, end);
     }
@@ -247,6 +310,8 @@ void hak_options_defaults(struct options *out)
 {
     for (unsigned i = 0; i < OPTION_COUNT; i++)
         *field(out, &table[i]) = table[i].standard;
+    for (unsigned i = 0; i < PREWARM_CLASSES_MAX; i++)
+        out->prewarm[i] = (struct prewarm_item){ 0, 0 };
 }
 
 void hak_options_read(void)
@@ -273,6 +338,8 @@ void hak_options_help(int fd)
         hak_put_text(&out, table[i].help);
         hak_put_text(&out, "\n");
     }
+    hak_put_text_column(&out, prewarm_option, 16);
+    hak_put_text(&out, "SIZE:BLOCKS+SIZE:BLOCKS...: blocks that are ready before main\n");
     hak_put_text_column(&out, file_option, 16);
     hak_put_text(&out, "an absolute path: a file with one of the above on each line\n");
     (void)hak_print_end(&out);

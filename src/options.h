@@ -7,6 +7,9 @@
 // One item may be options_file=/absolute/path: a file of at most 4096 bytes with name=value on each
 // line; lines that are empty or begin with '#' are skipped. What HAKMEM_OPTIONS itself gives goes
 // before what the file gives.
+//
+// prewarm=SIZE:BLOCKS+SIZE:BLOCKS...: at most PREWARM_CLASSES_MAX pairs, PREWARM_BYTES_MAX bytes in
+// all; see prewarm.h.
 #ifndef HAK_OPTIONS_H
 #define HAK_OPTIONS_H
 
@@ -14,14 +17,21 @@
 
 enum { OPTIONS_FILE_BYTES_MAX = 4096 };
 
+struct prewarm_item {
+    uint32_t bytes; // of a request
+    uint32_t blocks;
+};
+
 struct ON_SEALED_PAGE options {
-    uint64_t arena_mib;      // largest address space to reserve, MiB; 0: as much as is sensible
-    uint64_t purge_delay_ms; // how long free units stay committed
-    uint64_t cache_kib;      // bound of one magazine, KiB of blocks
-    uint64_t huge_pages;     // 1: advise 2 MiB pages for SuperSlabs
-    uint64_t stats;          // at exit: 0 nothing, 1 text, 2 JSON on standard error
-    uint64_t sample;         // one of so many allocations is guarded; 0: none
-    uint64_t foreign;        // at exit: 1 report call sites that freed foreign pointers
+    uint64_t arena_mib;       // largest address space to reserve, MiB; 0: as much as is sensible
+    uint64_t purge_delay_ms;  // how long free units stay committed
+    uint64_t cache_kib;       // bound of one magazine, KiB of blocks
+    uint64_t huge_pages;      // 1: advise 2 MiB pages for SuperSlabs
+    uint64_t stats;           // at exit: 0 nothing, 1 text, 2 JSON on standard error
+    uint64_t sample;          // one of so many allocations is guarded; 0: none
+    uint64_t foreign;         // at exit: 1 report call sites that freed foreign pointers
+    uint64_t prewarm_threads; // heaps kept ready for new threads; 0: new threads start cold
+    struct prewarm_item prewarm[PREWARM_CLASSES_MAX]; // the first without blocks ends them
 };
 
 // Read-only after hak_options_read.

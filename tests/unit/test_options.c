@@ -118,6 +118,92 @@ static void test_long_item(void **state)
     expect_refusal(text, report);
 }
 
+static void expect_prewarm(const struct prewarm_item *items, unsigned count)
+{
+    for (unsigned i = 0; i < PREWARM_CLASSES_MAX; i++) {
+        assert_int_equal(parsed.prewarm[i].bytes, i < count ? items[i].bytes : 0);
+        assert_int_equal(parsed.prewarm[i].blocks, i < count ? items[i].blocks : 0);
+    }
+}
+
+static void test_prewarm(void **state)
+{
+    (void)state;
+    struct capture capture;
+    assert_int_equal(parse(&capture, "prewarm=64:2"), 0);
+    expect_prewarm((struct prewarm_item[]){ { 64, 2 } }, 1);
+    assert_int_equal(parse(&capture, "prewarm=64:2+0001000:001+1:3,prewarm_threads=64"), 0);
+    expect_prewarm((struct prewarm_item[]){ { 64, 2 }, { 1000, 1 }, { 1, 3 } }, 3);
+    assert_int_equal(parsed.prewarm_threads, 64);
+    char text[8 * PREWARM_CLASSES_MAX + 16] = "prewarm=7:1";
+    for (unsigned i = 1; i < PREWARM_CLASSES_MAX; i++)
+        strcat(text, "+7:1");
+    assert_int_equal(parse(&capture, text), 0);
+    assert_int_equal(parsed.prewarm[PREWARM_CLASSES_MAX - 1].blocks, 1);
+    strcat(text, "+7:1");
+    char report[64];
+    snprintf(report, sizeof report, "offset %zu: prewarm has too many sizes: '7:1'",
+             strlen(text) - 3);
+    expect_refusal(text, report);
+    expect_refusal("prewarm_threads=65", "offset 16: prewarm_threads must be 0 to 64, not '65'");
+    // Nothing of a wrong one holds; the first that was right does.
+    assert_int_equal(parse(&capture, "prewarm=64:2+x:1,prewarm=8:1,prewarm=9:1"), 2);
+    assert_string_equal(capture.text, "hakmem: TEST: offset 13: not a decimal number: 'x'\n"
+                                      "hakmem: TEST: offset 29: given twice: 'prewarm'\n");
+    expect_prewarm((struct prewarm_item[]){ { 8, 1 } }, 1);
+}
+
+static void test_prewarm_refused(void **state)
+{
+    (void)state;
+    char text[64], report[128];
+    expect_refusal("prewarm", "offset 0: unknown option 'prewarm'");
+    expect_refusal("prewarm=", "offset 8: prewarm wants SIZE:BLOCKS, not");
+    expect_refusal("prewarm=64", "offset 8: prewarm wants SIZE:BLOCKS, not '64'");
+    expect_refusal("prewarm=64:1+", "offset 13: prewarm wants SIZE:BLOCKS, not");
+    expect_refusal("prewarm=:1", "offset 8: a number is missing");
+    expect_refusal("prewarm=64:", "offset 11: a number is missing");
+    expect_refusal("prewarm=64:1:1", "offset 11: not a decimal number: '1:1'");
+    expect_refusal("prewarm=64: 1", "offset 11: not a decimal number: ' 1'");
+    snprintf(text, sizeof text, "prewarm=0:1");
+    snprintf(report, sizeof report, "offset 8: prewarm's size must be 1 to %zu, not '0'",
+             (size_t)CLASS_REQUEST_MAX);
+    expect_refusal(text, report);
+    snprintf(text, sizeof text, "prewarm=%zu:1", (size_t)CLASS_REQUEST_MAX + 1);
+    snprintf(report, sizeof report, "offset 8: prewarm's size must be 1 to %zu, not '%zu'",
+             (size_t)CLASS_REQUEST_MAX, (size_t)CLASS_REQUEST_MAX + 1);
+    expect_refusal(text, report);
+    snprintf(text, sizeof text, "prewarm=8:%u", MAGAZINE_BLOCKS_MAX + 1);
+    snprintf(report, sizeof report, "offset 10: prewarm's blocks must be 1 to %u, not '%u'",
+             MAGAZINE_BLOCKS_MAX, MAGAZINE_BLOCKS_MAX + 1);
+    expect_refusal(text, report);
+}
+
+// All bytes that may be asked for, and one block more.
+static void test_prewarm_bytes(void **state)
+{
+    (void)state;
+    struct capture capture;
+    size_t each = PREWARM_BYTES_MAX / PREWARM_CLASSES_MAX;
+    unsigned blocks = 2;
+    while (each / blocks > CLASS_REQUEST_MAX)
+        blocks *= 2;
+    char text[20 * PREWARM_CLASSES_MAX] = "prewarm=", one[24], report[512];
+    snprintf(one, sizeof one, "%zu:%u", each / blocks, blocks);
+    for (unsigned i = 0; i < PREWARM_CLASSES_MAX; i++) {
+        strcat(text, i == 0 ? "" : "+");
+        strcat(text, one);
+    }
+    assert_int_equal(each % blocks, 0);
+    assert_int_equal(parse(&capture, text), 0);
+    assert_int_equal(parsed.prewarm[PREWARM_CLASSES_MAX - 1].blocks, blocks);
+    text[strlen(text) - 1]++; // a block more
+    assert_int_equal(parse(&capture, text), 1);
+    snprintf(report, sizeof report, "hakmem: TEST: offset 8: prewarm asks for too many bytes: '");
+    assert_int_equal(strncmp(capture.text, report, strlen(report)), 0);
+    expect_defaults();
+}
+
 // Any bytes: no item is lost (each is accepted or refused), values stay in range.
 static void test_random(void **state)
 {
@@ -173,7 +259,7 @@ static void test_file(void **state)
 {
     (void)state;
     static const char text[] =
-        "# made by hand\n\ncache_kib=7\npurge_delay_ms=0\n#stats=2\nforeign=1";
+        "# made by hand\n\ncache_kib=7\npurge_delay_ms=0\nprewarm=64:2\n#stats=2\nforeign=1";
     struct options_file file;
     struct capture capture;
     char both[160];
@@ -183,9 +269,11 @@ static void test_file(void **state)
     assert_int_equal(parsed.purge_delay_ms, 0);
     assert_int_equal(parsed.foreign, 1);
     assert_int_equal(parsed.stats, 0);
+    expect_prewarm((struct prewarm_item[]){ { 64, 2 } }, 1);
     // What stands beside it goes before it, on either side.
-    snprintf(both, sizeof both, "cache_kib=9,%s,foreign=0", file.item);
+    snprintf(both, sizeof both, "cache_kib=9,%s,foreign=0,prewarm=8:1", file.item);
     assert_int_equal(parse(&capture, both), 0);
+    expect_prewarm((struct prewarm_item[]){ { 8, 1 } }, 1);
     assert_int_equal(parsed.cache_kib, 9);
     assert_int_equal(parsed.foreign, 0);
     assert_int_equal(parsed.purge_delay_ms, 0);
@@ -272,23 +360,32 @@ static void test_help(void **state)
     assert_true(read(ends[0], text, sizeof text - 1) > 0);
     close(ends[0]);
     assert_non_null(strstr(text, "arena_mib          0 to 16777216, default    0   address space"));
+    assert_non_null(strstr(text, "\nprewarm         SIZE:BLOCKS+"));
     assert_non_null(strstr(text, "purge_delay_ms     0 to  3600000, default  100   "));
     unsigned lines = 0;
     for (const char *at = text; *at != 0; at++)
         lines += *at == '\n';
     if (!MITIGATE_SEAL) // else the structure fills a page
-        assert_int_equal(lines, sizeof(struct options) / sizeof(uint64_t) + 1); // and the file
+        assert_int_equal(lines, offsetof(struct options, prewarm) / sizeof(uint64_t) + 2);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_accepted),       cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_refused_values), cmocka_unit_test(test_mixed),
-        cmocka_unit_test(test_long_item),      cmocka_unit_test(test_random),
-        cmocka_unit_test(test_file),           cmocka_unit_test(test_file_refused),
-        cmocka_unit_test(test_file_bounds),    cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_accepted),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_refused_values),
+        cmocka_unit_test(test_mixed),
+        cmocka_unit_test(test_long_item),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_file_refused),
+        cmocka_unit_test(test_file_bounds),
+        cmocka_unit_test(test_environment),
         cmocka_unit_test(test_help),
+        cmocka_unit_test(test_prewarm),
+        cmocka_unit_test(test_prewarm_refused),
+        cmocka_unit_test(test_prewarm_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
