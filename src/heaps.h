@@ -24,8 +24,8 @@ void hak_heaps_return_ready(struct heap *h);
 void hak_heaps_make_ready(void);
 
 // Claims up to `heaps_max` idle heaps in turn, drains them and releases what is empty; with a class
-// (not TAG_NONE) takes over slabs of it that have free blocks. All HEAPS_MAX is the last resort: then
-// prewarmed ones are flushed too. Returns whether anything came of it.
+// (not TAG_NONE) takes over slabs of it that have free blocks. All HEAPS_MAX are the last resort:
+// then prewarmed ones are flushed too. Returns whether anything came of it.
 bool hak_heaps_sweep(struct heap *mine, unsigned class_index, uint32_t heaps_max);
 
 // In the child of a fork: the heaps of all other threads become idle.

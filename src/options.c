@@ -1,10 +1,11 @@
 // options.c: the table of options, and the parser of HAKMEM_OPTIONS="name=value,name=value" and of
 // the file that the item options_file=/path names.
 //
-// Strict: every item is name=decimal (but for prewarm's pairs), once, in range; else it is refused with the byte
-// offset of what is wrong and the reason, and the other items hold. No value is bent to fit. What
-// HAKMEM_OPTIONS itself gives goes before what its file gives. A file is a regular one of at most
-// OPTIONS_FILE_BYTES_MAX bytes, else nothing of it holds; it cannot name another.
+// Strict: every item is name=decimal (prewarm: pairs of decimals), once, in range; anything else is
+// refused with the byte offset of what is wrong and the reason, and the other items hold. No value
+// is bent to fit. What HAKMEM_OPTIONS itself gives goes before what its file gives. A file is a
+// regular one of at most OPTIONS_FILE_BYTES_MAX bytes, else nothing of it holds; it cannot name
+// another.
 // hak_options is written by hak_options_read only, before any other thread reads it.
 #include "options.h"
 

@@ -4,7 +4,6 @@
 
 #include <pthread.h>
 
-
 enum { BLOCKS = 60, BYTES = 1000, STOCK = 2 };
 
 static uint64_t refills(void)
