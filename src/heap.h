@@ -135,8 +135,8 @@ void hak_heap_shrink(struct heap *h);
 void hak_heap_flush_all(struct heap *h);
 
 // Flushes half of each magazine that was not refilled since the last call, and the large runs that
-// were of no use: a cache that is not needed decays, but for what was prewarmed. Called by the owner
-// about once per purge delay.
+// were of no use: a cache that is not needed decays, but for what was prewarmed. Called by the
+// owner about once per purge delay.
 void hak_heap_trim(struct heap *h);
 
 // Takes back what other threads freed. Returns the number of blocks.

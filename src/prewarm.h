@@ -2,9 +2,9 @@
 //
 // The option `prewarm` names sizes and numbers of blocks. For each, the magazine of the class that
 // serves the size gets room for so many blocks, and the blocks, at most what the option cache_kib
-// lets it hold. Their pages are there: the first use takes no slow path and no page fault. The purge
-// leaves them alone until the heap is flushed. Where the system refuses memory, fewer are ready, and
-// nothing fails.
+// lets it hold. Their pages are there: the first use takes no slow path and no page fault. The
+// purge leaves them alone until the heap is flushed. Where the system refuses memory, fewer are
+// ready, and nothing fails.
 #ifndef HAK_PREWARM_H
 #define HAK_PREWARM_H
 
