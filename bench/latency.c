@@ -7,8 +7,8 @@
 //   clock    nothing: what reading the clock adds to each of the others
 //
 // With --threads=0 the calls are the first of the process (but for the C library's own before
-// main); else each thread begins when the one before has ended. With --warm-up others come first that are
-// not measured.
+// main); else each thread begins when the one before has ended. With --warm-up others come first
+// that are not measured.
 //
 // Written are, for each series, its number of samples and the samples, 32-bit, nanoseconds.
 #include "bench.h"
