@@ -31,9 +31,9 @@ struct layout {
 
     // Records: their size, and where the fields are.
     uint64_t record_bytes, state, class_index, units, blocks, free_blocks, bytes, owner, live;
-    // The first `near_words` words of its bitmaps lie in the record, at `free` and `remote`. Others
-    // lie at `far`, which has far_bytes per unit: per SuperSlab the second line (of near_words words)
-    // of the free bitmap of each unit, then the third ones and so on, then those of the remote ones.
+    // The first `near_words` words of a slab's bitmaps lie in its record, at `free` and `remote`.
+    // Others lie at `far`, far_bytes per unit: per SuperSlab the second line (of near_words
+    // words) of each unit's free bitmap, then the third ones and so on, then those of remote ones.
     uint64_t free, remote, bitmap_words, near_words, far, far_bytes;
 
     // Heaps: as the records. The address of the inbox is what `owner` of a slab says.
