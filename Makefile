@@ -59,8 +59,8 @@ help: ## list the targets (this is what `make` alone does)
 
 FLAVOURS := release hardened audit asan asan-user tsan msan valgrind analyzer fuzz
 SANITIZE_ADDRESS := -fsanitize=address,undefined -fno-sanitize-recover=all
-CFLAGS_release := -O2 $(if $(LTO),-flto=auto -ffat-lto-objects)
-CFLAGS_hardened := -O2
+CFLAGS_release := -O2 -ffunction-sections $(if $(LTO),-flto=auto -ffat-lto-objects)
+CFLAGS_hardened := -O2 -ffunction-sections
 CFLAGS_audit := -O2
 CFLAGS_asan := -O1 -fno-omit-frame-pointer $(SANITIZE_ADDRESS)
 # Not instrumented, for programs that are: their mistakes are found, not ours.
@@ -93,13 +93,16 @@ ALLOCATOR_CFLAGS := -ftls-model=initial-exec -fno-semantic-interposition -fno-pl
 # Calls within the library are bound at link time, but for operator new and delete: a program that
 # replaces one form of them gets the forms that build on it.
 SO_LDFLAGS := -shared -Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack -Wl,-z,nodelete \
-              -Wl,-Bsymbolic-functions \
+              -Wl,-Bsymbolic-functions -Wl,--gc-sections \
               -Wl,--dynamic-list-cpp-new -Wl,--version-script=src/libhakmem.map
 
 # ---- instances ----
 
 ASAN_USER := src/seam/reports.c src/override_asan.c
-SOURCES := $(sort $(filter-out $(ASAN_USER),$(wildcard src/*.c src/seam/*.c src/*.cc)))
+# Last, those whose large tables most programs do not touch: all other variables share a page.
+SPARSE := src/options.c src/sampled.c src/foreign.c src/heaps.c
+SOURCES := $(sort $(filter-out $(ASAN_USER) $(SPARSE),$(wildcard src/*.c src/seam/*.c src/*.cc))) \
+    $(SPARSE)
 SOURCES_asan-user := $(filter-out src/override%,$(SOURCES)) $(ASAN_USER)
 STANDARD_NAMES := $(wildcard src/override*)
 

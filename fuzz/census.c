@@ -56,9 +56,9 @@ static bool check_block(const struct shadow_block *b)
     if (index >= own_load(&s->blocks))
         return is_bad(b, "is none of its slab's");
     uint64_t bit = UINT64_C(1) << index % 64;
-    if ((own_load(&s->free[index / 64]) & bit) != 0)
+    if ((own_load(hak_slab_free_word(s, index / 64)) & bit) != 0)
         return is_bad(b, "is free in its slab");
-    if ((load_relaxed(REMOTE_COUNT, &s->remote[index / 64]) & bit) != 0)
+    if ((load_relaxed(REMOTE_COUNT, hak_slab_remote_word(s, index / 64)) & bit) != 0)
         return is_bad(b, "is marked as freed by another thread");
     return false;
 }
@@ -119,9 +119,9 @@ bool census_is_out(const void *p, bool marked)
     uint32_t i = hak_slab_index(s, p);
     if (i == UINT32_MAX || i >= own_load(&s->handed))
         return false;
-    uint64_t in_slab = own_load(&s->free[i / 64]);
+    uint64_t in_slab = own_load(hak_slab_free_word(s, i / 64));
     if (!marked)
-        in_slab |= load_relaxed(REMOTE_COUNT, &s->remote[i / 64]);
+        in_slab |= load_relaxed(REMOTE_COUNT, hak_slab_remote_word(s, i / 64));
     return (in_slab >> i % 64 & 1) == 0;
 }
 
@@ -130,7 +130,7 @@ bool census_has_marks(const void *p)
     const struct slab *s = hak_slab_of_unit(hak_unit_of(p));
     uint64_t marks = 0;
     for (unsigned w = 0; w < SLAB_WORDS_MAX; w++)
-        marks |= load_relaxed(REMOTE_COUNT, &s->remote[w]);
+        marks |= load_relaxed(REMOTE_COUNT, hak_slab_remote_word(s, w));
     return marks != 0;
 }
 

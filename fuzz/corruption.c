@@ -118,11 +118,26 @@ static bits_t slab_touched(void *p, uint64_t choice)
     return (bits_t){ (unsigned char *)&s->touched, own_load(&s->blocks) };
 }
 
+// The words of a bitmap lie in lines: the first word of one of them.
+static unsigned line_of(const struct slab *s, uint64_t choice)
+{
+    unsigned lines = (hak_slab_words(s) + RECORD_WORDS - 1) / RECORD_WORDS;
+    return (unsigned)(choice % lines) * RECORD_WORDS;
+}
+
+static size_t bits_of_line(const struct slab *s, unsigned word)
+{
+    size_t left = own_load(&s->blocks) - word * 64;
+    return left < RECORD_WORDS * 64 ? left : RECORD_WORDS * 64;
+}
+
 static bits_t free_bits(void *p, uint64_t choice)
 {
     struct slab *s = slab_of(p);
-    (void)choice;
-    return s ? (bits_t){ (unsigned char *)s->free, own_load(&s->blocks) } : none;
+    if (!s)
+        return none;
+    unsigned word = line_of(s, choice);
+    return (bits_t){ (unsigned char *)hak_slab_free_word(s, word), bits_of_line(s, word) };
 }
 
 // The words behind the bits of blocks, as far as the slab uses any of the word.
@@ -132,14 +147,19 @@ static bits_t free_beyond(void *p, uint64_t choice)
     size_t blocks = s ? own_load(&s->blocks) : 0;
     size_t byte = (blocks + 7) / 8, end = (blocks + 63) / 64 * 8;
     (void)choice;
-    return byte < end ? (bits_t){ (unsigned char *)s->free + byte, (end - byte) * 8 } : none;
+    if (byte >= end)
+        return none;
+    unsigned char *word = (unsigned char *)hak_slab_free_word(s, (unsigned)(byte / 8));
+    return (bits_t){ word + byte % 8, (end - byte) * 8 };
 }
 
 static bits_t remote_bits(void *p, uint64_t choice)
 {
     struct slab *s = slab_of(p);
-    (void)choice;
-    return s ? (bits_t){ (unsigned char *)s->remote, own_load(&s->blocks) } : none;
+    if (!s)
+        return none;
+    unsigned word = line_of(s, choice);
+    return (bits_t){ (unsigned char *)hak_slab_remote_word(s, word), bits_of_line(s, word) };
 }
 
 // ---- units ----
@@ -164,23 +184,25 @@ static bits_t mask_empty(void *p, uint64_t choice)
     return bits;
 }
 
-static bits_t hint(const void *p, struct atomic_u64 *hints)
+static bits_t hint(const void *p, bool empty)
 {
-    size_t bit = hak_arena_has(p) ? superslab_of(p) : 0;
+    if (!hak_arena_has(p))
+        return none;
     // The byte that has the bit: the hints of eight SuperSlabs.
-    return hak_arena_has(p) ? (bits_t){ (unsigned char *)hints + bit / 8, 8 } : none;
+    uint32_t bit = superslab_of(p);
+    return (bits_t){ (unsigned char *)hak_superslab_hint(bit, empty) + bit % 64 / 8, 8 };
 }
 
 static bits_t hint_free(void *p, uint64_t choice)
 {
     (void)choice;
-    return hint(p, hak_arena.free_hints);
+    return hint(p, false);
 }
 
 static bits_t hint_empty(void *p, uint64_t choice)
 {
     (void)choice;
-    return hint(p, hak_arena.empty_hints);
+    return hint(p, true);
 }
 
 static bits_t stamp(void *p, uint64_t choice)

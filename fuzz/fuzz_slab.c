@@ -50,7 +50,7 @@ static void check(void)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < blocks; i++) {
-        bool set = (own_load(&slab->free[i / 64]) >> i % 64 & 1) != 0;
+        bool set = (own_load(hak_slab_free_word(slab, i / 64)) >> i % 64 & 1) != 0;
         target_must(set == model[i].is_free, "another block is free than in the model");
         count += set;
         if (tracked)

@@ -137,11 +137,11 @@ static bool check_record(const struct slab *s, bool ends)
     bool has_stale = stale != NULL && (size_t)(stale - base) < own_load(&s->units) * UNIT_SIZE;
     for (unsigned w = 0; w < SLAB_WORDS_MAX; w++) {
         uint64_t all = hak_slab_possible(s, w);
-        if ((own_load(&s->free[w]) & all) != all)
+        if ((own_load(hak_slab_free_word(s, w)) & all) != all)
             return is_wrong("slab %p of class %u %s with %d blocks of word %u missing",
                             (const void *)base, own_load(&s->class_index), verb,
-                            __builtin_popcountll(all & ~own_load(&s->free[w])), w);
-        if (!has_stale && load_relaxed(AUDIT_REMOTE, &s->remote[w]) != 0)
+                            __builtin_popcountll(all & ~own_load(hak_slab_free_word(s, w))), w);
+        if (!has_stale && load_relaxed(AUDIT_REMOTE, hak_slab_remote_word(s, w)) != 0)
             return is_wrong("slab %p of class %u %s with blocks marked in its remote bitmap",
                             (const void *)base, own_load(&s->class_index), verb);
     }

@@ -9,7 +9,7 @@
 #include "allocator.h"
 #include "sched/pristine.h"
 
-extern struct heap hak_no_heap;
+extern const struct front hak_no_front;
 
 void world_reset(void)
 {
@@ -17,6 +17,6 @@ void world_reset(void)
         fprintf(stderr, "world: out of memory\n");
         exit(2);
     }
-    tls_set_heap(&hak_no_heap);
+    tls_set_heap((struct heap *)&hak_no_front);
     os_fault_reset();
 }

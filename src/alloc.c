@@ -20,6 +20,7 @@
 #include <seam/tls.h>
 
 #include "attach.h"
+#include "cache.h"
 #include "empty.h"
 #include "fault.h"
 #include "harden.h"
@@ -46,7 +47,7 @@ static void leave(struct heap *h)
     if (!WITHOUT_PURGE && unlikely(h->now_ms - h->trimmed_ms > hak_options.purge_delay_ms)) {
         if (MITIGATE_SWEEP)
             hak_sweep(h, SWEEP_BYTES_MAX);
-        hak_heap_trim(h);
+        hak_cache_trim(h);
     }
     if (!WITHOUT_PURGE && unlikely(hak_pool_tick(h->now_ms, hak_options.purge_delay_ms))) {
         hak_heap_release_kept(h);
@@ -73,7 +74,7 @@ static void scrape(struct heap *h, unsigned class_index)
 
 static void *refill(struct heap *h, unsigned class_index, bool *zero)
 {
-    if (!hak_heap_grow(h, class_index))
+    if (!hak_cache_grow(h, class_index))
         return NULL;
     void *p = hak_heap_refill(h, class_index, POOL_BEGUN, zero);
     if (p == NULL && hak_heaps_sweep(h, class_index, SWEEP_HEAPS_MAX))
@@ -132,7 +133,7 @@ static inline void *alloc_class(unsigned class_index, size_t n, size_t align, bo
         return sampled;
     }
     *zero = false;
-    void *p = hak_magazine_pop(&tls_heap()->magazines[class_index]);
+    void *p = hak_magazine_pop_any(&tls_heap()->magazines[class_index]);
     if (unlikely(p == NULL))
         p = alloc_class_gated(class_index, zero);
     if (unlikely(p == NULL))
@@ -268,7 +269,7 @@ static void free_large(struct heap *h, void *p, unsigned tag)
 static void free_block(struct heap *h, void *p, unsigned tag)
 {
     struct magazine *m = &h->magazines[tag];
-    if (hak_magazine_push(m, p) || (hak_heap_make_room(h, tag) && hak_magazine_push(m, p)))
+    if (hak_magazine_push(m, p) || (hak_cache_make_room(h, tag) && hak_magazine_push(m, p)))
         return;
     hak_heap_free_one(h, tag, p);
 }

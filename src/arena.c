@@ -1,7 +1,7 @@
 // arena.c: reservation of the arena and its tables.
 //
-//   tables:  |guard| tags |guard| masks, hints |guard| records ... |guard| stamps ... |guard|
-//            meta ... |guard| live bytes (hardened) ... |guard|
+//   tables:  |guard| tags |guard| hints, masks |guard| records ... |guard| far words ... |guard|
+//            stamps ... |guard| meta ... |guard| live bytes (hardened) ... |guard|
 //   arena:   |SuperSlab 0|SuperSlab 1| ...                          (its own reservation)
 //
 // tags, masks and hints are accessible from the start (zero pages until written); records, stamps
@@ -29,14 +29,15 @@ struct growing {
     size_t superslab_bytes; // of the table, per SuperSlab
     size_t committed;
 };
-static struct growing records, stamps, live, kinds;
+static struct growing records, far_words, stamps, live, kinds;
 struct live_table hak_live;
 #define LIVE_SUPERSLAB_BYTES (SUPERSLAB_SIZE / MALLOC_ALIGN)
 static struct own_u64 metadata_bytes;
 
 struct tables {
-    size_t tags, masks, records, stamps, meta, live, kinds, total; // offsets and length, bytes
-    size_t tags_bytes, masks_bytes, meta_bytes;
+    size_t tags, masks, records, far_words, stamps, meta, live, kinds,
+        total; // offsets and length, bytes
+    size_t tags_bytes, hints_bytes, masks_bytes, meta_bytes;
 };
 
 static struct tables lay_out(size_t arena_bytes)
@@ -45,15 +46,17 @@ static struct tables lay_out(size_t arena_bytes)
     size_t guard = round_up(GUARD_SIZE, page);
     size_t units = arena_bytes >> UNIT_SHIFT;
     size_t superslabs = arena_bytes >> SUPERSLAB_SHIFT;
-    size_t hint_words = superslabs / 64 + 1;
     struct tables t;
     t.tags_bytes = round_up(units, page);
-    t.masks_bytes = round_up((superslabs + 2 * hint_words) * sizeof(uint64_t), page);
+    // Hints grow down and masks grow up from one place: the first of both share a page, as a rule.
+    t.hints_bytes = 2 * (superslabs / 64 + 1) * sizeof(uint64_t);
+    t.masks_bytes = round_up(t.hints_bytes + superslabs * sizeof(uint64_t), page);
     t.meta_bytes = round_up(max_size(META_SIZE_MIN, arena_bytes >> META_ARENA_SHIFT), page);
     t.tags = guard;
     t.masks = t.tags + t.tags_bytes + guard;
     t.records = t.masks + t.masks_bytes + guard;
-    t.stamps = t.records + round_up(units * RECORD_SIZE, page) + guard;
+    t.far_words = t.records + round_up(units * RECORD_SIZE, page) + guard;
+    t.stamps = t.far_words + round_up(units * FAR_SIZE, page) + guard;
     t.meta = t.stamps + round_up(units * sizeof(struct atomic_u32), page) + guard;
     t.live = t.meta + t.meta_bytes + guard;
     t.kinds = t.live;
@@ -80,21 +83,20 @@ static bool reserve(size_t arena_bytes)
         return false;
     }
     uint32_t superslabs = (uint32_t)(arena_bytes >> SUPERSLAB_SHIFT);
-    struct atomic_u64 *masks = (struct atomic_u64 *)(tables + t.masks);
     hak_arena = (struct arena){
         .base = base,
         .bytes = arena_bytes,
         .tags = (struct atomic_u8 *)(tables + t.tags),
         .records = tables + t.records,
         .stamps = (struct atomic_u32 *)(tables + t.stamps),
-        .masks = masks,
-        .free_hints = masks + superslabs,
-        .empty_hints = masks + superslabs + superslabs / 64 + 1,
+        .far_words = tables + t.far_words,
+        .masks = (struct atomic_u64 *)(tables + t.masks + t.hints_bytes),
         .meta = tables + t.meta,
         .meta_bytes = t.meta_bytes,
         .superslabs = superslabs,
     };
     records = (struct growing){ tables + t.records, SUPERSLAB_UNITS * RECORD_SIZE, 0 };
+    far_words = (struct growing){ tables + t.far_words, SUPERSLAB_UNITS * FAR_SIZE, 0 };
     stamps = (struct growing){ tables + t.stamps, SUPERSLAB_UNITS * sizeof(struct atomic_u32), 0 };
     if (MITIGATE_STATE) {
         live = (struct growing){ tables + t.live, LIVE_SUPERSLAB_BYTES, 0 };
@@ -145,7 +147,8 @@ bool hak_arena_commit(uint32_t first, uint32_t count)
     // A table that has grown already when the next step fails is only ahead of its use.
     char *base = hak_arena.base + (size_t)first * SUPERSLAB_SIZE;
     size_t bytes = (size_t)count * SUPERSLAB_SIZE;
-    if (!grow(&records, first + count) || !grow(&stamps, first + count) || !os_commit(base, bytes))
+    if (!grow(&records, first + count) || !grow(&far_words, first + count) ||
+        !grow(&stamps, first + count) || !os_commit(base, bytes))
         return false;
     if ((MITIGATE_STATE && !grow(&live, first + count)) ||
         (MITIGATE_TYPES && !grow(&kinds, first + count)))

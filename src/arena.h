@@ -11,15 +11,14 @@
 
 // Immutable after hak_arena_start. Before it no pointer is ours.
 struct ON_SEALED_PAGE arena {
-    char *base;                     // multiple of SUPERSLAB_SIZE
-    size_t bytes;                   // multiple of SUPERSLAB_SIZE
-    struct atomic_u8 *tags;         // one per unit, readable over its whole length
-    char *records;                  // RECORD_SIZE bytes per unit, committed as SuperSlabs are begun
-    struct atomic_u32 *stamps;      // per unit: when it became EMPTY, ms; committed as the records
-    struct atomic_u64 *masks;       // one word per SuperSlab: see superslab.h
-    struct atomic_u64 *free_hints;  // one bit per SuperSlab
-    struct atomic_u64 *empty_hints; // one bit per SuperSlab
-    char *meta;                     // metadata memory, committed as it is used: see meta.h
+    char *base;                // multiple of SUPERSLAB_SIZE
+    size_t bytes;              // multiple of SUPERSLAB_SIZE
+    struct atomic_u8 *tags;    // one per unit, readable over its whole length
+    char *records;             // RECORD_SIZE bytes per unit, committed as SuperSlabs are begun
+    struct atomic_u32 *stamps; // per unit: when it became EMPTY, ms; committed as the records
+    char *far_words;           // FAR_SIZE bytes per unit, committed as the records: see slab.h
+    struct atomic_u64 *masks;  // one word per SuperSlab: see superslab.h; hints lie before it
+    char *meta;                // metadata memory, committed as it is used: see meta.h
     size_t meta_bytes;
     uint32_t superslabs; // that fit in the arena
 };

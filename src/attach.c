@@ -73,6 +73,8 @@ static bool start(void)
         hak_classes_start((size_t)hak_options.cache_kib << 10);
         ok = hak_arena_start((size_t)hak_options.arena_mib << 20);
         if (ok) {
+            if (hak_arena.bytes < ARENA_ROOMY)
+                hak_classes_pack();
             if (HAK_MITIGATIONS != 0)
                 hak_harden_start();
             if (MITIGATE_EMPTY)
@@ -169,8 +171,8 @@ static struct heap *borrow(bool begins)
 COLD static struct heap *enter_without_heap(struct heap *h)
 {
     hak_enter_as_guest();
-    struct heap *mine = borrow(h != &hak_late_heap);
-    if (h == &hak_late_heap) {
+    struct heap *mine = borrow(h != hak_late_heap);
+    if (h == hak_late_heap) {
         if (mine != NULL)
             tls_set_heap(mine);
         else
@@ -204,7 +206,7 @@ void hak_leave(struct heap *h)
         return;
     }
     // A late thread: it came as a guest.
-    tls_set_heap(&hak_late_heap);
+    tls_set_heap(hak_late_heap);
     hak_heaps_return(h);
     hak_leave_as_guest();
 }
@@ -231,7 +233,7 @@ static void give_back(struct heap *becomes)
 {
     struct heap *h = tls_heap();
     if (!hak_heap_is_real(h)) {
-        if (becomes == &hak_late_heap)
+        if (becomes == hak_late_heap)
             tls_set_heap(becomes); // the C library may free after the last exit handler
         return;
     }
@@ -243,12 +245,12 @@ static void give_back(struct heap *becomes)
 
 void hak_detach(void)
 {
-    give_back(&hak_no_heap);
+    give_back(hak_no_heap);
 }
 
 void hak_on_thread_exit(void)
 {
-    give_back(&hak_late_heap);
+    give_back(hak_late_heap);
 }
 
 // ---- fork ----

@@ -134,7 +134,8 @@ static void check_slab(struct walk *w, const struct slab *s)
     if (remote != 0 && !pending)
         error(w, "a remote free was not notified", base);
     for (unsigned i = 0; i < hak_slab_words(s); i++) {
-        uint64_t elsewhere = own_load(&s->free[i]) | load_relaxed(AUDIT_REMOTE, &s->remote[i]);
+        uint64_t elsewhere = own_load(hak_slab_free_word(s, i)) |
+                             load_relaxed(AUDIT_REMOTE, hak_slab_remote_word(s, i));
         if ((cached_words(w, s)[i] & elsewhere) != 0)
             error(w, "a block is in a magazine and in its slab", base);
     }

@@ -78,15 +78,25 @@ _Static_assert(TAG_COUNT <= 64, "a tag indexes a heap's magazines and fits in a 
 _Static_assert(CLASS_SIZE_MAX <= SUPERSLAB_SIZE / 8, "a slab of the largest class fits");
 
 // ---- slabs ----
+// Of requests from here up (bytes) a slab wastes a quarter at most, ...
+#define WASTE_SIZE_MIN ((size_t)64)
+#define WASTE_SHIFT 2
+#define SLAB_TAIL_SHIFT 4 // ... a sixteenth of it in its tail, in an arena smaller than
+#define ARENA_ROOMY SMALL_OR((size_t)32 << 20, (size_t)16 << 30)
+#define SLAB_BLOCKS_WANTED 4u // a class of many units wants at least so many blocks per slab
 #define SLAB_BLOCKS_MAX (UNIT_SIZE / 16)
 #define SLAB_WORDS_MAX (SLAB_BLOCKS_MAX / 64)
-#define SLAB_TAIL_SHIFT 4     // a slab's unused tail is at most 1/16 of it (preferred lengths)
-#define SLAB_BLOCKS_WANTED 8u // a class of many units wants at least so many blocks per slab
 // Classes from here up are refilled with used blocks first, then block by block, so that calloc
 // knows a block that no one has touched since the kernel zeroed its pages.
 #define ZERO_TRACKED_MIN SMALL_OR((size_t)512, (size_t)4096)
-// The allocator's record of a unit: two lines of fields, then the free and the remote bitmap.
-#define RECORD_SIZE (2 * (size_t)CACHE_LINE + 2 * SLAB_WORDS_MAX * sizeof(uint64_t))
+// The allocator's record of a unit: two lines of fields, then the first words of the free and of
+// the remote bitmap. The words of slabs of many blocks that do not fit lie in a table of their own,
+// so that records are dense and other slabs do not touch it.
+#define RECORD_WORDS SMALL_OR(2u, 8u) // a line of words
+#define RECORD_SIZE SMALL_OR((size_t)192, (size_t)256)
+#define FAR_LINES (SLAB_WORDS_MAX / RECORD_WORDS - 1)
+#define FAR_SIZE (2 * FAR_LINES * RECORD_WORDS * sizeof(uint64_t))
+_Static_assert(SLAB_WORDS_MAX % RECORD_WORDS == 0, "bitmaps are whole lines");
 _Static_assert(SLAB_WORDS_MAX >= 1 && SLAB_WORDS_MAX <= 64, "bitmaps are 1 to 64 words");
 
 // ---- large and huge ----
@@ -102,11 +112,16 @@ _Static_assert(LARGE_SIZE_MAX > CLASS_SIZE_MAX, "the large tier begins where cla
 
 // ---- magazines (blocks): capacities are 2^k - 1, so that with its sentinel one fills a power of 2
 #define MAGAZINE_BLOCKS_START SMALL_OR(1u, 3u)
-// A class of at most half a unit may cache so many blocks whatever their bytes.
-#define MAGAZINE_BLOCKS_SURE SMALL_OR(3u, 15u)
+// What the magazine of a class of at most half a unit may hold at least, whatever the options say,
+// and what each of them may hold without a look at the others: that many bytes of blocks.
+#define MAGAZINE_BLOCKS_LEAST SMALL_OR(3u, 15u)
+#define MAGAZINE_BYTES_SURE SMALL_OR((size_t)64, (size_t)8192)
 #define MAGAZINE_BLOCKS_MAX SMALL_OR(3u, 1023u)
+#define CACHE_CLASSES 16u // a heap's magazines may hold so many times what one of them may, beyond
 #define MAGAZINE_GROWTH_SHIFT 2
-#define REFILL_SLABS_MAX 4u // slabs that one refill takes from
+#define MAGAZINE_RUN_MAX 5u      // misses of one kind until half a magazine moves at once ...
+#define MAGAZINE_BATCH_LEAST 16u // ... and the blocks that always may
+#define REFILL_SLABS_MAX 4u      // slabs that one refill takes from
 _Static_assert(is_power_of_two_constant(MAGAZINE_BLOCKS_START + 1), "with the sentinel");
 _Static_assert(is_power_of_two_constant(MAGAZINE_BLOCKS_MAX + 1), "with the sentinel");
 

@@ -1,7 +1,5 @@
 // heap.c: refill and flush, the slow paths between magazines and slabs.
 //
-//   magazine:  slots [NULL| b1 | b2 | b3 |    |    ]      malloc pops b3, free pushes behind it
-//                     ^oldest        top^     limit^
 //   lists:     first[c] -> slab -> slab -> last[c]        slabs of class c that have free bits
 //
 //   place == PLACE_PARTIAL  <=>  in a list of the owner;  a slab without free bits is PLACE_FULL
@@ -22,17 +20,10 @@
 #include "heap.h"
 
 #include "fault.h"
-#include "meta.h"
 #include "sampled.h"
 
-static void *no_slots[2]; // slot 0: the sentinel; slot 1: limit, never written
-
-// clang-format off
-#define NO_MAGAZINE { .top = { &no_slots[1] }, .limit = &no_slots[1] }
-// clang-format on
-
-struct heap hak_no_heap = { .magazines = { [0 ... TAG_COUNT - 1] = NO_MAGAZINE } };
-struct heap hak_late_heap = { .magazines = { [0 ... TAG_COUNT - 1] = NO_MAGAZINE } };
+const struct front hak_no_front = { .magazines = { [TAG_NONE] = NO_MAGAZINE } };
+const struct front hak_late_front = { .magazines = { [TAG_NONE] = NO_MAGAZINE } };
 
 void hak_heap_start(struct heap *h)
 {
@@ -41,57 +32,6 @@ void hak_heap_start(struct heap *h)
     for (size_t i = 0; i <= TABLE_SIZE_MAX / 16; i++)
         h->class_offset[i] = hak_heap_offset(i);
     h->until_sample = hak_sampled_interval();
-}
-
-// ---- magazines ----
-
-// Gives the magazine more slots, up to the class's limit. False: it stays as it is.
-static bool grow(struct magazine *m, unsigned class_index)
-{
-    uint32_t most = hak_classes[class_index].cache_max;
-    uint32_t before = own_load(&m->capacity);
-    uint32_t wanted = before == 0 ? MAGAZINE_BLOCKS_START
-                                  : ((before + 1) << MAGAZINE_GROWTH_SHIFT) - 1;
-    uint32_t capacity = wanted < most && !WITHOUT_SLOW_START ? wanted : most;
-    if (capacity <= before)
-        return false;
-    if (capacity <= m->room) { // another thread of this heap had grown it
-        own_store(&m->capacity, capacity);
-        m->limit = hak_magazine_slots(m) + 1 + capacity;
-        return true;
-    }
-    void **slots = hak_meta_alloc((capacity + 1) * sizeof(void *));
-    if (slots == NULL)
-        return false;
-    uint32_t count = hak_magazine_count(m);
-    if (before != 0) {
-        __builtin_memcpy(slots, hak_magazine_slots(m), (count + 1) * sizeof(void *));
-        hak_meta_free(hak_magazine_slots(m), (m->room + 1) * sizeof(void *));
-    }
-    own_store(&m->slots, slots);
-    m->room = capacity;
-    own_store(&m->capacity, capacity);
-    own_store(&m->top, slots + 1 + count);
-    m->limit = slots + 1 + capacity;
-    return true;
-}
-
-void hak_heap_shrink(struct heap *h)
-{
-    for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
-        struct magazine *m = &h->magazines[c];
-        uint32_t capacity = own_load(&m->capacity);
-        if (WITHOUT_SLOW_START || capacity <= MAGAZINE_BLOCKS_START || hak_magazine_count(m) != 0)
-            continue;
-        own_store(&m->capacity, MAGAZINE_BLOCKS_START);
-        m->limit = hak_magazine_slots(m) + 1 + MAGAZINE_BLOCKS_START;
-    }
-}
-
-bool hak_heap_grow(struct heap *h, unsigned class_index)
-{
-    struct magazine *m = &h->magazines[class_index];
-    return grow(m, class_index) || own_load(&m->capacity) != 0;
 }
 
 // ---- lists of slabs with free blocks ----
@@ -118,6 +58,37 @@ static void link_first(struct heap *h, unsigned class_index, struct slab *s)
     else
         h->last[class_index] = s;
     h->first[class_index] = s;
+}
+
+// Free blocks that nobody has touched yet lie at the end of a slab whose memory was fresh.
+static bool has_untouched(const struct slab *s)
+{
+    return own_load(&s->handed) < own_load(&s->blocks) && own_load(&s->touched) != UINT64_MAX;
+}
+
+// Whether a free block of the slab was used before: its pages exist.
+static bool has_used(const struct slab *s)
+{
+    return !has_untouched(s) ||
+           own_load(&s->free_blocks) > own_load(&s->blocks) - own_load(&s->handed);
+}
+
+// At the end, but before a slab with untouched blocks.
+static void link_used(struct heap *h, unsigned class_index, struct slab *s)
+{
+    struct slab *last = h->last[class_index];
+    if (last == NULL || has_untouched(s) || !has_untouched(last)) {
+        link_last(h, class_index, s);
+        return;
+    }
+    s->place = PLACE_PARTIAL;
+    s->next = last;
+    s->prev = last->prev;
+    if (s->prev != NULL)
+        s->prev->next = s;
+    else
+        h->first[class_index] = s;
+    last->prev = s;
 }
 
 static void unlink_slab(struct heap *h, unsigned class_index, struct slab *s)
@@ -165,7 +136,7 @@ static void place(struct heap *h, struct slab *s)
         if (is_tracked(class_index))
             link_first(h, class_index, s);
         else
-            link_last(h, class_index, s);
+            link_used(h, class_index, s);
     }
     if (!hak_slab_is_empty(s))
         return;
@@ -206,9 +177,10 @@ uint32_t hak_heap_drain(struct heap *h)
 // A slab of the class with free blocks, or NULL.
 static struct slab *find_slab(struct heap *h, unsigned class_index, enum pool_effort effort)
 {
-    if (h->first[class_index] != NULL)
-        return h->first[class_index];
-    if (hak_heap_drain(h) != 0 && h->first[class_index] != NULL)
+    struct slab *first = h->first[class_index];
+    if (first != NULL && (is_tracked(class_index) || has_used(first)))
+        return first;
+    if ((hak_heap_drain(h) != 0 || first != NULL) && h->first[class_index] != NULL)
         return h->first[class_index];
     const struct size_class *c = &hak_classes[class_index];
     struct run r;
@@ -241,7 +213,7 @@ static void *refill_tracked(struct heap *h, unsigned class_index, enum pool_effo
     struct magazine *m = &h->magazines[class_index];
     void **slots = hak_magazine_slots(m);
     struct random_source *random = MITIGATE_RANDOM ? &hak_heap_extra(h)->random : NULL;
-    uint32_t want = (own_load(&m->capacity) + 1) / 2;
+    uint32_t want = hak_magazine_batch(m);
     uint32_t count = MITIGATE_RANDOM
                          ? hak_slab_take_random(s, slots + 1, want, own_load(&s->touched), random)
                          : hak_slab_take_touched(s, slots + 1, want);
@@ -268,12 +240,12 @@ void *hak_heap_refill(struct heap *h, unsigned class_index, enum pool_effort eff
     if (is_tracked(class_index))
         return refill_tracked(h, class_index, effort, zero);
     void **slots = hak_magazine_slots(m);
-    uint32_t want = (own_load(&m->capacity) + 1) / 2;
+    uint32_t want = hak_magazine_batch(m);
     uint32_t count = 0;
     for (unsigned slabs = 0; slabs < REFILL_SLABS_MAX && count < want; slabs++) {
         // Only the first is worth a new slab.
         struct slab *s = count == 0 ? find_slab(h, class_index, effort) : h->first[class_index];
-        if (s == NULL)
+        if (s == NULL || (count != 0 && !has_used(s)))
             break;
         count += MITIGATE_RANDOM ? hak_slab_take_random(s, slots + 1 + count, want - count,
                                                         UINT64_MAX, &hak_heap_extra(h)->random)
@@ -373,8 +345,7 @@ static inline void add_block(struct batch *b, char *p)
     b->bits |= bit;
 }
 
-// Gives the `count` oldest blocks of the magazine to their slabs.
-static void flush(struct heap *h, unsigned class_index, uint32_t count)
+void hak_heap_flush(struct heap *h, unsigned class_index, uint32_t count)
 {
     struct magazine *m = &h->magazines[class_index];
     void **slots = hak_magazine_slots(m);
@@ -391,17 +362,6 @@ static void flush(struct heap *h, unsigned class_index, uint32_t count)
     own_store(&m->top, slots + 1 + held - count);
     hak_count(&h->counters.flushes, 1);
     hak_count(&h->counters.flushed[class_index], count);
-}
-
-bool hak_heap_make_room(struct heap *h, unsigned class_index)
-{
-    struct magazine *m = &h->magazines[class_index];
-    if (grow(m, class_index))
-        return true;
-    if (own_load(&m->capacity) == 0)
-        return false;
-    flush(h, class_index, (own_load(&m->capacity) + 1) / 2);
-    return true;
 }
 
 void hak_heap_free_one(struct heap *h, unsigned class_index, void *p)
@@ -431,26 +391,13 @@ void hak_heap_flush_all(struct heap *h)
     for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
         uint32_t count = hak_magazine_count(&h->magazines[c]);
         if (count != 0)
-            flush(h, c, count);
+            hak_heap_flush(h, c, count);
     }
     hak_heap_drain(h);
     hak_heap_release_kept(h);
     hak_recent_release(&h->recent);
     if (HEAP_HAS_HELD)
         hak_held_release(&hak_heap_extra(h)->held, h->now_ms);
-}
-
-void hak_heap_trim(struct heap *h)
-{
-    h->trimmed_ms = h->now_ms;
-    for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
-        uint64_t refilled = own_load(&h->counters.refilled[c]);
-        uint32_t count = hak_magazine_count(&h->magazines[c]);
-        if (count > h->prewarm.keep[c] && refilled == h->refilled_then[c])
-            flush(h, c, (uint32_t)min_size((count + 1) / 2, count - h->prewarm.keep[c]));
-        h->refilled_then[c] = refilled;
-    }
-    hak_recent_trim(&h->recent);
 }
 
 // ---- sweeping ----
@@ -476,10 +423,7 @@ unsigned hak_heap_adopt(struct heap *to, struct heap *from, unsigned class_index
 bool hak_heap_ok(const struct heap *h)
 {
     for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
-        const struct magazine *m = &h->magazines[c];
-        void **slots = hak_magazine_slots(m);
-        if (slots != NULL && (slots[0] != NULL || m->limit != slots + 1 + own_load(&m->capacity) ||
-                              (void **)own_load(&m->top) != slots + 1 + hak_magazine_count(m)))
+        if (!hak_magazine_ok(&h->magazines[c]))
             return false;
         const struct slab *previous = NULL;
         for (const struct slab *s = h->first[c]; s != NULL; previous = s, s = s->next)

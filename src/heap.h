@@ -7,22 +7,12 @@
 #define HAK_HEAP_H
 
 #include "held.h"
+#include "magazine.h"
 #include "options.h"
 #include "pool.h"
 #include "quarantine.h"
 #include "recent.h"
 #include "remote.h"
-
-// A stack of free blocks of one class. slots[0] is NULL, the sentinel of an empty stack; blocks are
-// slots[1] to top[-1]; full when top == limit.
-struct magazine {
-    struct own_ptr top; // void **: the slot that the next free writes
-    void **limit;       // owner only
-    struct own_ptr
-        slots; // void **: capacity + 1 pointers of metadata memory; NULL before first use
-    struct own_u32 capacity;
-    uint32_t room; // blocks that the memory of `slots` holds: at least the capacity
-};
 
 enum heap_state {
     HEAP_BUSY = 0, // a thread has it
@@ -47,12 +37,25 @@ struct heap_counters {
 // What prewarm.h did to a heap.
 struct heap_prewarm {
     bool done;
-    uint16_t keep[CLASS_COUNT + 1]; // blocks that hak_heap_trim leaves in the magazine
+    uint16_t keep[CLASS_COUNT + 1]; // blocks that hak_cache_trim leaves in the magazine
+};
+
+// The capacities of a heap's magazines together.
+struct room {
+    size_t granted;    // bytes that they may hold beyond what each may anyway
+    uint32_t looked;   // class whose magazine was looked at last, for one to take capacity from
+    uint32_t favoured; // the one class of more than half a unit that has a capacity; 0: none
+};
+
+// What the hit paths use.
+struct ON_OWN_LINE front {
+    struct magazine magazines[TAG_COUNT];           // first: class_offset counts from here
+    uint16_t class_offset[TABLE_SIZE_MAX / 16 + 1]; // bytes to the magazine for (n + 15) / 16
 };
 
 struct heap {
-    struct magazine magazines[TAG_COUNT];           // first: class_offset counts from here
-    uint16_t class_offset[TABLE_SIZE_MAX / 16 + 1]; // bytes to the magazine for (n + 15) / 16
+    struct magazine magazines[TAG_COUNT]; // these two are a struct front
+    uint16_t class_offset[TABLE_SIZE_MAX / 16 + 1];
 
     // Owner only.
     struct slab *first[CLASS_COUNT + 1]; // slabs with free bits: taken from here ...
@@ -61,8 +64,9 @@ struct heap {
     struct heap_counters counters;
     struct recent recent;                    // large and huge runs
     uint64_t now_ms;                         // the clock when it entered its slow path
-    uint64_t trimmed_ms;                     // when hak_heap_trim looked last
+    uint64_t trimmed_ms;                     // when hak_cache_trim looked last
     uint64_t refilled_then[CLASS_COUNT + 1]; // counters.refilled at that time
+    struct room room;                        // what its magazines may hold (cache.c)
     uint32_t until_sample;                   // allocations until one is sampled (sampled.h)
     struct heap_prewarm prewarm;             // since the last hak_heap_flush_all
 
@@ -72,7 +76,9 @@ struct heap {
     struct atomic_u32 inside;            // 1 while the owner is inside of the fork gate
     struct heap *next_idle;              // guarded by the lock of heaps.c
 };
-_Static_assert(offsetof(struct heap, magazines) == 0, "class_offset is relative to the heap");
+_Static_assert(offsetof(struct heap, magazines) == 0 &&
+                   offsetof(struct heap, class_offset) == offsetof(struct front, class_offset),
+               "a heap begins with its front; class_offset is relative to both");
 _Static_assert(sizeof(struct magazine) * TAG_COUNT <= UINT16_MAX, "an offset fits in 16 bits");
 
 // What the hardened flavour keeps with a real heap, behind it in the same piece of memory.
@@ -91,14 +97,17 @@ static inline struct heap_extra *hak_heap_extra(struct heap *h)
     return (struct heap_extra *)(h + 1);
 }
 
-// Heaps of threads that have none yet, and of threads whose exit handlers have run: every magazine
-// is empty and full, so that each call comes to a slow path.
-extern struct heap hak_no_heap __attribute__((visibility("hidden")));
-extern struct heap hak_late_heap __attribute__((visibility("hidden")));
+// In place of the heap of threads that have none yet, and of threads whose exit handlers have run:
+// a front alone, so that each call comes to a slow path. Every magazine is full; that of no class,
+// where the table sends all sizes, is empty. The others have no memory to pop from.
+extern const struct front hak_no_front __attribute__((visibility("hidden")));
+extern const struct front hak_late_front __attribute__((visibility("hidden")));
+#define hak_no_heap ((struct heap *)&hak_no_front)
+#define hak_late_heap ((struct heap *)&hak_late_front)
 
 static inline bool hak_heap_is_real(const struct heap *h)
 {
-    return h != &hak_no_heap && h != &hak_late_heap;
+    return h != hak_no_heap && h != hak_late_heap;
 }
 
 // What the table says of entry i: the magazine of its class. While allocations are sampled that of
@@ -112,32 +121,18 @@ static inline uint16_t hak_heap_offset(size_t i)
 // Prepares a zeroed heap.
 void hak_heap_start(struct heap *h);
 
-// Gives the empty magazine of the class more room, up to its limit: each miss makes it larger.
-// False if it has no slots at all, for want of metadata memory.
-bool hak_heap_grow(struct heap *h, unsigned class_index);
-
 // Refills the empty magazine of the class and pops one block: NULL if `effort` brings nothing.
 // *zero: the block's memory reads as zero (classes from ZERO_TRACKED_MIN only).
 void *hak_heap_refill(struct heap *h, unsigned class_index, enum pool_effort effort, bool *zero);
 
-// Makes room in the full magazine of the class: it grows, or its oldest half goes to the slabs.
-// False if it has no slots at all, for want of metadata memory.
-bool hak_heap_make_room(struct heap *h, unsigned class_index);
+// Gives the `count` oldest blocks of the magazine to their slabs.
+void hak_heap_flush(struct heap *h, unsigned class_index, uint32_t count);
 
 // Frees one block past the magazine.
 void hak_heap_free_one(struct heap *h, unsigned class_index, void *p);
 
-// Makes the empty magazines of a heap that goes idle small again: its next thread starts slowly, as
-// one with a new heap does.
-void hak_heap_shrink(struct heap *h);
-
 // Flushes all magazines, drains the inbox, releases every empty slab and every kept run.
 void hak_heap_flush_all(struct heap *h);
-
-// Flushes half of each magazine that was not refilled since the last call, and the large runs that
-// were of no use: a cache that is not needed decays, but for what was prewarmed. Called by the
-// owner about once per purge delay.
-void hak_heap_trim(struct heap *h);
 
 // Takes back what other threads freed. Returns the number of blocks.
 uint32_t hak_heap_drain(struct heap *h);
@@ -149,41 +144,6 @@ void hak_heap_release_kept(struct heap *h);
 // claimed to its own heap. Returns how many.
 unsigned hak_heap_adopt(struct heap *to, struct heap *from, unsigned class_index,
                         unsigned slabs_max);
-
-// Blocks in a magazine: exact for its owner, at most its capacity for others.
-static inline uint32_t hak_magazine_count(const struct magazine *m)
-{
-    void **slots = own_load(&m->slots);
-    size_t used = (size_t)((void **)own_load(&m->top) - slots) - 1;
-    return slots == NULL || used > own_load(&m->capacity) ? 0 : (uint32_t)used;
-}
-
-static inline void **hak_magazine_slots(const struct magazine *m)
-{
-    return own_load(&m->slots);
-}
-
-// Pops the newest block; NULL if the magazine is empty.
-ALWAYS_INLINE void *hak_magazine_pop(struct magazine *m)
-{
-    void **top = own_load(&m->top);
-    void *p = top[-1]; // the sentinel if empty
-    if (likely(p != NULL))
-        own_store(&m->top, top - 1);
-    return p;
-}
-
-// False if the magazine is full.
-ALWAYS_INLINE bool hak_magazine_push(struct magazine *m, void *p)
-{
-    void **top = own_load(&m->top);
-    if (unlikely(top == m->limit))
-        return false;
-    *top = p;
-    own_order(); // a fork's snapshot has the slot before the top that counts it
-    own_store(&m->top, top + 1);
-    return true;
-}
 
 // Adds to a counter of the calling thread's heap.
 static inline void hak_count(struct own_u64 *counter, uint64_t n)

@@ -17,6 +17,7 @@
 #include <seam/lock.h>
 #include <seam/os.h>
 
+#include "cache.h"
 #include "meta.h"
 #include "prewarm.h"
 
@@ -154,7 +155,7 @@ void hak_heaps_return(struct heap *h)
 {
     h->now_ms = WITHOUT_PURGE ? 0 : os_clock_ms();
     hak_heap_flush_all(h);
-    hak_heap_shrink(h);
+    hak_cache_restart(h);
     push_idle(h);
 }
 

@@ -51,9 +51,12 @@ static void set_records(struct layout *l)
     l->bytes = offsetof(struct slab, bytes);
     l->owner = offsetof(struct slab, owner);
     l->live = offsetof(struct slab, live);
-    l->free = offsetof(struct slab, free);
-    l->remote = offsetof(struct slab, remote);
+    l->free = offsetof(struct slab, near_free);
+    l->remote = offsetof(struct slab, near_remote);
     l->bitmap_words = SLAB_WORDS_MAX;
+    l->near_words = RECORD_WORDS;
+    l->far = (uintptr_t)hak_arena.far_words;
+    l->far_bytes = FAR_SIZE;
 }
 
 static void set_heaps(struct layout *l)

@@ -9,7 +9,7 @@
 
 #include "base.h"
 
-#define LAYOUT_FORMAT 1u
+#define LAYOUT_FORMAT 2u
 
 struct layout {
     char magic[16]; // "hakmem layout" once everything is set up, zeroes before
@@ -31,7 +31,10 @@ struct layout {
 
     // Records: their size, and where the fields are.
     uint64_t record_bytes, state, class_index, units, blocks, free_blocks, bytes, owner, live;
-    uint64_t free, remote, bitmap_words;
+    // The first `near_words` words of a slab's bitmaps lie in its record, at `free` and `remote`.
+    // Others lie at `far`, far_bytes per unit: per SuperSlab the second line (of near_words
+    // words) of each unit's free bitmap, then the third ones and so on, then those of remote ones.
+    uint64_t free, remote, bitmap_words, near_words, far, far_bytes;
 
     // Heaps: as the records. The address of the inbox is what `owner` of a slab says.
     uint64_t heap_bytes, magazines, magazine_bytes, top, slots, capacity, inbox, heap_state;

@@ -1,7 +1,7 @@
 // map.c: the allocator's tables as an ELF core file, from which hakmem-map draws.
 //
 //   |ELF header|program headers|note: name, process|layout|counts|heaps|classes|tags|masks|
-//    records|metadata memory|resident pages|
+//    records|far words|metadata memory|resident pages|
 //
 // The same reader serves a core file of the kernel or of gdb, the memory of a process, and this,
 // which holds no user data and is small. What is written is a copy of memory as it is: while other
@@ -88,6 +88,7 @@ static void begin_core(struct core *core, uint32_t begun)
     add_memory(core, hak_arena.tags, units);
     add_memory(core, hak_arena.masks, begun * sizeof hak_arena.masks[0]);
     add_memory(core, hak_arena.records, units * RECORD_SIZE);
+    add_memory(core, hak_arena.far_words, units * FAR_SIZE);
     add_memory(core, hak_arena.meta, hak_meta_bytes());
     add(core, SEGMENT_RESIDENT, hak_arena.base, begun * resident_bytes_of_superslab());
     core->elf = (Elf64_Ehdr){

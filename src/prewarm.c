@@ -3,7 +3,7 @@
 //   magazine:  |NULL| rest of the last refill | touched blocks, the lowest on top |
 //
 // So each structure is in a state that a program could have brought it to: nothing else in the
-// allocator knows of prewarming, but hak_heap_trim, which leaves `keep` blocks, and heaps.c, which
+// allocator knows of prewarming, but hak_cache_trim, which leaves `keep` blocks, and heaps.c, which
 // hands out prewarmed heaps first. Blocks lie in an array of metadata memory meanwhile, because
 // their own memory holds nothing of ours.
 #include "prewarm.h"
@@ -11,6 +11,7 @@
 #include <seam/os.h>
 #include <seam/sanitizer.h>
 
+#include "cache.h"
 #include "meta.h"
 
 // One byte of each page. Free blocks may hold anything; where they must be zero, they stay so.
@@ -23,21 +24,10 @@ static void touch(char *p, size_t bytes)
     sanitize_close(p, bytes);
 }
 
-static void grow_to(struct heap *h, unsigned class_index, uint32_t blocks)
-{
-    const struct magazine *m = &h->magazines[class_index];
-    for (uint32_t before = UINT32_MAX;
-         own_load(&m->capacity) < blocks && own_load(&m->capacity) != before;) {
-        before = own_load(&m->capacity);
-        hak_heap_grow(h, class_index);
-    }
-}
-
 static bool prewarm_class(struct heap *h, unsigned class_index, uint32_t blocks)
 {
     struct magazine *m = &h->magazines[class_index];
-    grow_to(h, class_index, blocks);
-    uint32_t wanted = (uint32_t)min_size(blocks, own_load(&m->capacity));
+    uint32_t wanted = (uint32_t)min_size(blocks, hak_cache_reserve(h, class_index, blocks));
     uint32_t taken = 0;
     void **held = wanted != 0 ? hak_meta_alloc(wanted * sizeof(void *)) : NULL;
     if (held == NULL)

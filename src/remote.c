@@ -30,7 +30,7 @@
 uint64_t hak_remote_mark(struct slab *s, unsigned word, uint64_t bits)
 {
     // Release: the freer's accesses to the blocks come before their reuse (REMOTE_HARVEST).
-    return fetch_or_release(REMOTE_MARK, &s->remote[word], bits) & bits;
+    return fetch_or_release(REMOTE_MARK, hak_slab_remote_word(s, word), bits) & bits;
 }
 
 static void push(struct inbox *to, struct slab *s)
@@ -74,9 +74,10 @@ static uint32_t harvest(struct slab *s)
 {
     uint32_t count = 0;
     for (unsigned w = 0, words = hak_slab_words(s); w < words; w++) {
-        if (load_relaxed(REMOTE_HARVEST_PEEK, &s->remote[w]) == 0)
+        if (load_relaxed(REMOTE_HARVEST_PEEK, hak_slab_remote_word(s, w)) == 0)
             continue;
-        uint64_t bits = exchange_acquire(REMOTE_HARVEST, &s->remote[w], 0); // pairs with MARK
+        // Acquire: pairs with MARK.
+        uint64_t bits = exchange_acquire(REMOTE_HARVEST, hak_slab_remote_word(s, w), 0);
         uint64_t twice = bits & ~hak_slab_possible(s, w); // marked in an old, longer life
         if (likely(twice == 0))
             twice = hak_slab_give(s, w, bits);
@@ -115,7 +116,7 @@ void hak_remote_begin(struct slab *s, struct inbox *mine)
 {
     // A mark that is there already is a double free in the old life that came after its end.
     for (unsigned w = 0, words = hak_slab_words(s); w < words; w++) {
-        uint64_t stale = load_relaxed(REMOTE_BEGIN_PEEK, &s->remote[w]);
+        uint64_t stale = load_relaxed(REMOTE_BEGIN_PEEK, hak_slab_remote_word(s, w));
         if (mistake(stale != 0))
             fault_twice(s, w, stale);
     }
@@ -129,6 +130,7 @@ uint32_t hak_remote_count(const struct slab *s)
 {
     uint32_t count = 0;
     for (unsigned w = 0, words = hak_slab_words(s); w < words; w++)
-        count += (uint32_t)__builtin_popcountll(load_relaxed(REMOTE_COUNT, &s->remote[w]));
+        count += (uint32_t)__builtin_popcountll(
+            load_relaxed(REMOTE_COUNT, hak_slab_remote_word(s, w)));
     return count;
 }

@@ -32,12 +32,12 @@ struct place {
 struct sampled_pool hak_sampled;
 struct own_u32 hak_sampling;
 
+static struct lock lock = LOCK_INIT(RANK_REGISTRY); // guards the pool, but for `random`
 static struct {
-    struct lock lock; // rank RANK_REGISTRY: guards all but `random`
     struct place places[SAMPLED_BLOCKS];
     uint32_t first, last; // to be taken next; freed last. SAMPLED_BLOCKS: none
     struct atomic_u64 random;
-} pool = { .lock = LOCK_INIT(RANK_REGISTRY) };
+} pool;
 
 // SplitMix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", 2014): spreads
 // samples; nothing is kept secret by it.
@@ -159,7 +159,7 @@ void *hak_sampled_alloc(size_t n, size_t align)
     size_t page = os_page_size();
     if (hak_sampled.base == NULL || n > page || n == 0 || align > page)
         return NULL;
-    lock_acquire(&pool.lock);
+    lock_acquire(&lock);
     struct place *place = take_place();
     char *base = place == NULL ? NULL : page_of((uint32_t)(place - pool.places));
     if (base != NULL && !os_commit(base, page)) {
@@ -176,7 +176,7 @@ void *hak_sampled_alloc(size_t n, size_t align)
         place->stacks.allocated_count = stack_take(place->stacks.allocated, STACK_FRAMES);
         place->stacks.freed_count = 0;
     }
-    lock_release(&pool.lock);
+    lock_release(&lock);
     return base == NULL ? NULL : place->block;
 }
 
@@ -195,7 +195,7 @@ static struct place *live_place(const char *p, enum fault twice, enum fault inte
 
 void hak_sampled_free(void *p)
 {
-    lock_acquire(&pool.lock);
+    lock_acquire(&lock);
     struct place *place = live_place(p, FAULT_DOUBLE_FREE, FAULT_INTERIOR_FREE);
     char *base = page_of((uint32_t)(place - pool.places));
     check_pattern(place, base, place->block);
@@ -205,13 +205,13 @@ void hak_sampled_free(void *p)
     if (!os_protect_none(base, os_page_size())) // counted; accessible until it is taken again
         __builtin_memset(base, 0, os_page_size());
     give_place(place);
-    lock_release(&pool.lock);
+    lock_release(&lock);
 }
 
 size_t hak_sampled_usable(const void *p, enum fault otherwise)
 {
-    lock_acquire(&pool.lock);
+    lock_acquire(&lock);
     size_t bytes = live_place(p, otherwise, otherwise)->bytes;
-    lock_release(&pool.lock);
+    lock_release(&lock);
     return bytes;
 }

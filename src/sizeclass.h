@@ -12,13 +12,15 @@ struct size_class {
     uint32_t block_bytes;
     uint32_t units;      // preferred length of a slab
     uint32_t units_min;  // shortest slab that holds one block
-    uint32_t cache_max;  // largest magazine, blocks: 2^k - 1
+    uint32_t cache_sure; // what its magazine may always hold, blocks: 2^k - 1
+    uint32_t cache_max;  // what it may hold at most, the same
     uint64_t reciprocal; // ceil(2^40 / block_bytes): see hak_class_index
 };
 
 // Read-only after hak_classes_start. Entry 0 is not a class.
 struct ON_SEALED_PAGE class_table {
     struct size_class of[CLASS_COUNT + 1];
+    size_t cache_total; // bytes that a heap's magazines may hold beyond cache_sure
 };
 extern struct class_table hak_class_table __attribute__((visibility("hidden")));
 #define hak_classes (hak_class_table.of)
@@ -28,6 +30,10 @@ uint32_t hak_class_size(unsigned class_index);
 
 // Fills the table. `cache_bytes` bounds a magazine. Called once at start.
 void hak_classes_start(size_t cache_bytes);
+
+// Makes slabs as long as it takes to leave hardly any tail: where address space is scarce. Before
+// there is any slab.
+void hak_classes_pack(void);
 
 // The class that serves n bytes, n <= CLASS_SIZE_MAX; n == 0 is served as 1.
 static inline unsigned hak_class_of(size_t n)

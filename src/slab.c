@@ -46,7 +46,7 @@ void hak_slab_begin(struct slab *s, unsigned class_index, uint32_t units, bool z
     s->place = PLACE_FULL;
     s->next = s->prev = NULL;
     for (unsigned w = 0; w * 64 < blocks; w++)
-        own_store(&s->free[w], hak_slab_possible(s, w));
+        own_store(hak_slab_free_word(s, w), hak_slab_possible(s, w));
     for (uint32_t i = 0; i < units; i++)
         own_store(&hak_slab_at(unit + i)->back, i);
     own_store(&s->state, SLAB_ACTIVE);
@@ -102,14 +102,14 @@ uint32_t hak_slab_take(struct slab *s, void **out, uint32_t want)
     for (unsigned w = 0, words = hak_slab_words(s); left != 0; w++) {
         if (mistake(w == words)) // the count promises more than the bitmap holds
             hak_fault(FAULT_CORRUPT_RECORD, base, own_load(&s->class_index));
-        uint64_t bits = own_load(&s->free[w]);
+        uint64_t bits = own_load(hak_slab_free_word(s, w));
         while (bits != 0 && left != 0) {
             uint32_t index = w * 64 + lowest_bit(bits);
             bits &= bits - 1;
             out[--left] = base + index * block_bytes;
             end = index + 1;
         }
-        own_store(&s->free[w], bits);
+        own_store(hak_slab_free_word(s, w), bits);
     }
     note_taken(s, count, end);
     return count;
@@ -117,7 +117,7 @@ uint32_t hak_slab_take(struct slab *s, void **out, uint32_t want)
 
 uint32_t hak_slab_take_touched(struct slab *s, void **out, uint32_t want)
 {
-    uint64_t bits = own_load(&s->free[0]) & own_load(&s->touched);
+    uint64_t bits = own_load(hak_slab_free_word(s, 0)) & own_load(&s->touched);
     size_t block_bytes = hak_class_bytes(own_load(&s->class_index));
     char *base = hak_slab_base(s);
     uint32_t count = (uint32_t)__builtin_popcountll(bits);
@@ -132,7 +132,7 @@ uint32_t hak_slab_take_touched(struct slab *s, void **out, uint32_t want)
         out[--left] = base + index * block_bytes;
         end = index + 1;
     }
-    own_store(&s->free[0], own_load(&s->free[0]) & ~taken);
+    own_store(hak_slab_free_word(s, 0), own_load(hak_slab_free_word(s, 0)) & ~taken);
     note_taken(s, count, end);
     return count;
 }
@@ -155,7 +155,7 @@ uint32_t hak_slab_take_random(struct slab *s, void **out, uint32_t want, uint64_
     unsigned w = hak_random_below(random, words);
     uint32_t count = 0, end = 0;
     for (unsigned i = 0; i < words && count < want; i++, w = w + 1 == words ? 0 : w + 1) {
-        uint64_t bits = own_load(&s->free[w]) & among;
+        uint64_t bits = own_load(hak_slab_free_word(s, w)) & among;
         uint64_t taken = 0;
         for (; bits != 0 && count < want; count++) {
             unsigned bit = random_bit(bits, random);
@@ -165,7 +165,7 @@ uint32_t hak_slab_take_random(struct slab *s, void **out, uint32_t want, uint64_
             out[count] = base + index * block_bytes;
             end = index + 1 > end ? index + 1 : end;
         }
-        own_store(&s->free[w], own_load(&s->free[w]) & ~taken);
+        own_store(hak_slab_free_word(s, w), own_load(hak_slab_free_word(s, w)) & ~taken);
     }
     note_taken(s, count, end);
     return count;
@@ -173,12 +173,12 @@ uint32_t hak_slab_take_random(struct slab *s, void **out, uint32_t want, uint64_
 
 void *hak_slab_take_untouched(struct slab *s)
 {
-    uint64_t bits = own_load(&s->free[0]) & ~own_load(&s->touched);
+    uint64_t bits = own_load(hak_slab_free_word(s, 0)) & ~own_load(&s->touched);
     if (bits == 0)
         return NULL;
     uint32_t index = lowest_bit(bits);
     uint64_t bit = (uint64_t)1 << index;
-    own_store(&s->free[0], own_load(&s->free[0]) & ~bit);
+    own_store(hak_slab_free_word(s, 0), own_load(hak_slab_free_word(s, 0)) & ~bit);
     own_store(&s->touched, own_load(&s->touched) | bit);
     note_taken(s, 1, index + 1);
     return hak_slab_base(s) + index * hak_class_bytes(own_load(&s->class_index));
@@ -187,10 +187,10 @@ void *hak_slab_take_untouched(struct slab *s)
 void *hak_slab_take_untouched_random(struct slab *s, struct random_source *random)
 {
     void *p;
-    uint64_t before = own_load(&s->free[0]);
+    uint64_t before = own_load(hak_slab_free_word(s, 0));
     if (hak_slab_take_random(s, &p, 1, ~own_load(&s->touched), random) == 0)
         return NULL;
-    uint64_t taken = before & ~own_load(&s->free[0]);
+    uint64_t taken = before & ~own_load(hak_slab_free_word(s, 0));
     own_store(&s->touched, own_load(&s->touched) | taken);
     return p;
 }
@@ -205,11 +205,11 @@ uint64_t hak_slab_possible(const struct slab *s, unsigned word)
 
 uint64_t hak_slab_give(struct slab *s, unsigned word, uint64_t bits)
 {
-    uint64_t before = own_load(&s->free[word]);
+    uint64_t before = own_load(hak_slab_free_word(s, word));
     uint64_t twice = before & bits;
     if (mistake(twice != 0))
         return twice;
-    own_store(&s->free[word], before | bits);
+    own_store(hak_slab_free_word(s, word), before | bits);
     own_store(&s->free_blocks, own_load(&s->free_blocks) + (uint32_t)__builtin_popcountll(bits));
     return 0;
 }
@@ -249,8 +249,8 @@ bool hak_slab_ok(const struct slab *s)
         return false;
     uint32_t free_blocks = 0;
     for (unsigned w = 0; w < hak_slab_words(s); w++) {
-        uint64_t bits = own_load(&s->free[w]);
-        uint64_t remote = load_relaxed(SLAB_REMOTE_PEEK, &s->remote[w]);
+        uint64_t bits = own_load(hak_slab_free_word(s, w));
+        uint64_t remote = load_relaxed(SLAB_REMOTE_PEEK, hak_slab_remote_word(s, w));
         if ((bits & remote) != 0 || ((bits | remote) & ~hak_slab_possible(s, w)) != 0)
             return false;
         free_blocks += (uint32_t)__builtin_popcountll(bits);

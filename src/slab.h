@@ -53,8 +53,9 @@ struct slab {
     struct atomic_u32 pending;           // the token of remote.h: 1 while someone holds it
     struct atomic_u32 live;              // large and huge: 1 while the block is handed out
 
-    ON_OWN_LINE struct own_u64 free[SLAB_WORDS_MAX]; // owner only: 1 = free, in the slab
-    struct atomic_u64 remote[SLAB_WORDS_MAX];        // any thread: 1 = freed by another thread
+    // The first words of its bitmaps: see hak_slab_free_word and hak_slab_remote_word.
+    ON_OWN_LINE struct own_u64 near_free[RECORD_WORDS];
+    struct atomic_u64 near_remote[RECORD_WORDS];
 };
 _Static_assert(sizeof(struct slab) == RECORD_SIZE, "arena.c reserves RECORD_SIZE per unit");
 
@@ -66,6 +67,32 @@ static inline struct slab *hak_slab_at(uint32_t unit)
 static inline uint32_t hak_slab_unit(const struct slab *s)
 {
     return (uint32_t)((size_t)((const char *)s - hak_arena.records) / RECORD_SIZE);
+}
+
+// Where word `w` of a bitmap lies in the table of those that its record has no room for. Per
+// SuperSlab: the second lines of all units, then the third ones and so on; remote ones behind all
+// free ones. So a slab of few blocks more than a record holds shares its pages with its neighbours.
+static inline uint64_t *hak_slab_far_word(const struct slab *s, unsigned w, bool remote)
+{
+    uint32_t unit = hak_slab_unit(s);
+    size_t line = (remote * FAR_LINES + w / RECORD_WORDS - 1) * SUPERSLAB_UNITS +
+                  unit % SUPERSLAB_UNITS;
+    char *superslab = hak_arena.far_words + unit / SUPERSLAB_UNITS * (SUPERSLAB_UNITS * FAR_SIZE);
+    return (uint64_t *)superslab + line * RECORD_WORDS + w % RECORD_WORDS;
+}
+
+// Word `w` of the free bitmap: 1 = free, in the slab. Owner only.
+static inline struct own_u64 *hak_slab_free_word(const struct slab *s, unsigned w)
+{
+    return likely(w < RECORD_WORDS) ? (struct own_u64 *)&s->near_free[w]
+                                    : (struct own_u64 *)hak_slab_far_word(s, w, false);
+}
+
+// Word `w` of the remote bitmap: 1 = freed by another thread. Any thread.
+static inline struct atomic_u64 *hak_slab_remote_word(const struct slab *s, unsigned w)
+{
+    return likely(w < RECORD_WORDS) ? (struct atomic_u64 *)&s->near_remote[w]
+                                    : (struct atomic_u64 *)hak_slab_far_word(s, w, true);
 }
 
 static inline char *hak_slab_base(const struct slab *s)

@@ -212,8 +212,8 @@ static void publish(uint32_t unit, unsigned units, bool empty)
     HAK_ASSERT(((before | before >> 32) & bits) == 0);
     (void)before;
     uint64_t hint = (uint64_t)1 << superslab % 64;
-    struct atomic_u64 *free_hint = &hak_arena.free_hints[superslab / 64];
-    struct atomic_u64 *empty_hint = &hak_arena.empty_hints[superslab / 64];
+    struct atomic_u64 *free_hint = hak_superslab_hint(superslab, false);
+    struct atomic_u64 *empty_hint = hak_superslab_hint(superslab, true);
     if ((load_seq_cst(GIVE_FREE_LOOK, free_hint) & hint) == 0)
         fetch_or_relaxed(GIVE_FREE_HINT, free_hint, hint);
     if (empty && (load_seq_cst(GIVE_EMPTY_LOOK, empty_hint) & hint) == 0)
@@ -251,10 +251,9 @@ bool hak_superslab_begin(uint32_t count, uint32_t units, uint32_t expected_begun
 
 uint32_t hak_superslab_next(uint32_t from, bool empty)
 {
-    const struct atomic_u64 *hints = empty ? hak_arena.empty_hints : hak_arena.free_hints;
     uint32_t begun = hak_superslabs_begun();
     for (uint32_t i = from; i < begun; i = (i / 64 + 1) * 64) {
-        uint64_t word = load_relaxed(HINT_READ, &hints[i / 64]) >> i % 64;
+        uint64_t word = load_relaxed(HINT_READ, hak_superslab_hint(i, empty)) >> i % 64;
         if (word != 0) {
             i += lowest_bit(word);
             return i < begun ? i : UINT32_MAX;
@@ -265,12 +264,12 @@ uint32_t hak_superslab_next(uint32_t from, bool empty)
 
 void hak_superslab_clear_hint(uint32_t superslab, bool empty)
 {
-    struct atomic_u64 *hints = empty ? hak_arena.empty_hints : hak_arena.free_hints;
+    struct atomic_u64 *hints = hak_superslab_hint(superslab, empty);
     uint64_t hint = (uint64_t)1 << superslab % 64;
-    fetch_and_seq_cst(HINT_CLEAR, &hints[superslab / 64], ~hint); // then a second look (lemma H)
+    fetch_and_seq_cst(HINT_CLEAR, hints, ~hint); // then a second look (lemma H)
     uint64_t word = load_seq_cst(HINT_RECHECK, &hak_arena.masks[superslab]);
     if (hak_mask_empty(word) != 0 || (!empty && hak_mask_unused(word) != 0))
-        fetch_or_relaxed(HINT_RESTORE, &hints[superslab / 64], hint);
+        fetch_or_relaxed(HINT_RESTORE, hints, hint);
 }
 
 bool hak_superslab_ok(uint32_t superslab)

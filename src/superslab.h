@@ -41,6 +41,12 @@ static inline uint32_t hak_run_bits(unsigned first, unsigned units)
     return (uint32_t)(((uint64_t)1 << units) - 1) << first;
 }
 
+// The word of hints that has the SuperSlab's bit: it may have free units, or EMPTY ones.
+static inline struct atomic_u64 *hak_superslab_hint(uint32_t superslab, bool empty)
+{
+    return hak_arena.masks - 1 - (2 * (size_t)(superslab / 64) + empty);
+}
+
 // SuperSlabs begun so far: their units are in one of the three states, those of others in none.
 uint32_t hak_superslabs_begun(void);
 const void *hak_superslabs_begun_at(void); // where that number lies, 32 bits

@@ -14,7 +14,7 @@ static size_t sweep_slab(const struct slab *s, unsigned class_index)
     size_t block_bytes = hak_class_bytes(class_index), bytes = 0;
     bool tracked = block_bytes >= ZERO_TRACKED_MIN;
     for (unsigned w = 0, words = hak_slab_words(s); w < words; w++) {
-        uint64_t bits = own_load(&s->free[w]);
+        uint64_t bits = own_load(hak_slab_free_word(s, w));
         bits &= tracked ? own_load(&s->touched) : UINT64_MAX;
         for (; bits != 0; bits &= bits - 1) {
             uint32_t index = w * 64 + lowest_bit(bits);

@@ -12,7 +12,7 @@
 #include "races.h"
 
 struct heap;
-extern struct heap hak_no_heap;
+extern const struct front hak_no_front;
 struct heap *sched_heaps[SCHED_THREADS_MAX];
 
 #define EXIT_ROUNDS_MAX 4 // PTHREAD_DESTRUCTOR_ITERATIONS
@@ -33,7 +33,7 @@ void process_reset(void)
     if (!pristine_restore())
         sched_fail("harness", "no memory for the state of the allocator");
     for (uint32_t t = 0; t < SCHED_THREADS_MAX; t++)
-        sched_heaps[t] = &hak_no_heap;
+        sched_heaps[t] = (struct heap *)&hak_no_front;
     memset(&hooks, 0, sizeof hooks);
 }
 
@@ -88,7 +88,7 @@ void process_begin_thread(void)
     hooks.armed[t] = false;
     hooks.late[t] = false;
     hooks.generation[t]++;
-    sched_heaps[t] = &hak_no_heap;
+    sched_heaps[t] = (struct heap *)&hak_no_front;
 }
 
 void process_exit_thread(void)
@@ -114,7 +114,7 @@ void process_fork(bool child)
             core.threads[t].fiber.abandoned |= core.unfinished >> t & 1;
             hooks.vanished += core.unfinished >> t & 1;
             hooks.armed[t] = false;
-            sched_heaps[t] = &hak_no_heap;
+            sched_heaps[t] = (struct heap *)&hak_no_front;
         }
     core.unfinished = 1u << core.current;
     core.frozen &= core.unfinished;

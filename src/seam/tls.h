@@ -1,7 +1,7 @@
 // tls.h (seam): the one thread-local word of the allocator, the calling thread's heap.
 //
 // Initial-exec: one load from the thread's static block, no call. A thread that has no heap points
-// at hak_no_heap, whose magazines are both empty and full, so the hit path needs no test for it.
+// at hak_no_front, all of which is empty and full, so the hit path needs no test for it.
 #ifndef HAK_TLS_H
 #define HAK_TLS_H
 

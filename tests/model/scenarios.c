@@ -89,12 +89,12 @@ static void drain(struct inbox *mine)
 {
     struct slab *next;
     for (struct slab *s = hak_remote_take_all(mine); s != NULL; s = next) {
-        uint64_t before = own_load(&s->free[0]);
+        uint64_t before = own_load(hak_slab_free_word(s, 0));
         stray |= s->owner.raw != mine;
         harvested += hak_remote_settle(s, &next);
         if (!sched_is_running())
             continue;
-        for (uint64_t got = own_load(&s->free[0]) & ~before; got != 0; got &= got - 1)
+        for (uint64_t got = own_load(hak_slab_free_word(s, 0)) & ~before; got != 0; got &= got - 1)
             if (sched_load(&read_payload, &payload[lowest_bit(got)]) != 1)
                 sched_fail("check", "a free block, and its last use is not over");
     }

@@ -201,7 +201,7 @@ class Sources(unittest.TestCase):
             heap.read(stored(data.replace(heap.MAGIC, b"hakmem layouT\0\0\0")))
         at = data.index(heap.MAGIC)
         other = data[:at + 24] + b"\x63" + data[at + 25:]
-        with self.assertRaisesRegex(memory.Unreadable, "layout 99, this tool knows 1"):
+        with self.assertRaisesRegex(memory.Unreadable, "layout 99, this tool knows 2"):
             heap.read(stored(other))
 
     def test_full_device(self):

@@ -53,17 +53,18 @@ static void check_arena(void)
         assert_int_equal(hak_tag_of(hak_unit_base((uint32_t)unit)), TAG_NONE);
     assert_int_equal(hak_tag_of(a->base + a->bytes - 1), TAG_NONE);
     assert_true(is_guard((char *)a->tags - 1));
-    assert_true(is_guard((char *)a->masks - 1));
+    struct atomic_u64 *hints = a->masks - 2 * (size_t)(a->superslabs / 64 + 1);
+    assert_true(is_guard((char *)hints - 1));
     assert_true(is_guard(a->records - 1));
     assert_false(readable(a->records));
+    assert_true(is_guard(a->far_words - 1));
     assert_true(is_guard((char *)a->stamps - 1));
     assert_true(is_guard(a->meta - 1));
     assert_false(readable(a->meta));
     assert_true(is_guard(a->meta + a->meta_bytes));
     assert_false(readable(a->base));
     assert_true(readable(&a->masks[a->superslabs - 1]));
-    assert_true(readable(&a->free_hints[(a->superslabs - 1) / 64]));
-    assert_true(readable(&a->empty_hints[(a->superslabs - 1) / 64]));
+    assert_true(readable(hints));
 }
 
 static void test_default(void **state)

@@ -8,6 +8,7 @@
 
 #include <seam/tls.h>
 
+#include "cache.h"
 #include "hakmem.h"
 #include "heaps.h"
 #include "large.h"
@@ -94,7 +95,7 @@ static void test_magazines(void **state)
     hak_thread_flush(); // what was dropped stays live: it is this test's own
     void *q = hak_malloc(SMALL);
     while (hak_magazine_count(magazine()) + 2 > own_load(&magazine()->capacity))
-        if (!hak_heap_make_room(tls_heap(), hak_class_of(BLOCK)))
+        if (!hak_cache_make_room(tls_heap(), hak_class_of(BLOCK)))
             fail();
     struct slab *s = slab_of(p);
     EXPECT_FOUND((hak_magazine_push(magazine(), p), hak_magazine_push(magazine(), p)),
@@ -109,14 +110,15 @@ static void test_magazines(void **state)
     // In the magazine and free in the slab as well.
     uint32_t index = hak_slab_index(s, p);
     unsigned w = index / 64;
-    uint64_t bit = (uint64_t)1 << index % 64, before = own_load(&s->free[w]);
+    uint64_t bit = (uint64_t)1 << index % 64, before = own_load(hak_slab_free_word(s, w));
     uint32_t count = own_load(&s->free_blocks);
     assert_true(count != 0);
-    EXPECT_FOUND(
-        (hak_magazine_push(magazine(), p), own_store(&s->free[w], before | bit),
-         own_store(&s->free_blocks, count + 1)),
-        "a block is in a magazine and in its slab at ",
-        (drop_newest(), own_store(&s->free[w], before), own_store(&s->free_blocks, count)));
+    EXPECT_FOUND((hak_magazine_push(magazine(), p),
+                  own_store(hak_slab_free_word(s, w), before | bit),
+                  own_store(&s->free_blocks, count + 1)),
+                 "a block is in a magazine and in its slab at ",
+                 (drop_newest(), own_store(hak_slab_free_word(s, w), before),
+                  own_store(&s->free_blocks, count)));
     struct magazine saved = *magazine();
     EXPECT_FOUND(own_store(&magazine()->capacity, 0),
                  "a heap's lists or magazines are inconsistent at ", *magazine() = saved);
@@ -162,7 +164,7 @@ static void test_remote(void **state)
     uint32_t index = hak_slab_index(s, p);
     uint64_t bit = (uint64_t)1 << index % 64;
     EXPECT_FOUND(hak_remote_mark(s, index / 64, bit), "a remote free was not notified at ",
-                 init_cell(&s->remote[index / 64], 0));
+                 init_cell(hak_slab_remote_word(s, index / 64), 0));
     EXPECT_FOUND((void)hak_remote_try_hold(s), "a slab's token is taken, but it is in no inbox at ",
                  init_cell(&s->pending, 0));
     struct inbox stranger = { { NULL } };
@@ -200,7 +202,7 @@ static void test_units(void **state)
     EXPECT_FOUND(own_store(&hak_slab_at(unit)->state, SLAB_LARGE),
                  "a free unit has a tag or a record at ",
                  own_store(&hak_slab_at(unit)->state, SLAB_NONE));
-    struct atomic_u64 *hints = &hak_arena.free_hints[superslab / 64], saved = *hints;
+    struct atomic_u64 *hints = hak_superslab_hint(superslab, false), saved = *hints;
     EXPECT_FOUND(init_cell(hints, 0), "free units have no hint at ", *hints = saved);
     hak_free(p);
 }

@@ -159,7 +159,7 @@ static uint32_t value(const char *name, void *block)
 static void test_places(void **state)
 {
     (void)state;
-    void *small = hak_malloc(50), *large = hak_malloc(400000);
+    void *small = hak_malloc(200), *large = hak_malloc(400000);
     assert_int_equal(value("class_index", small), *field("tag")->find(small, 0).start);
     assert_int_equal(value("class_index (large)", large), *field("tag")->find(large, 0).start);
     assert_int_equal(value("blocks", small), field("free")->find(small, 0).count);

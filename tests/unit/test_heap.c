@@ -9,6 +9,7 @@
 #include <seam/os.h>
 #include <seam/sanitizer.h>
 
+#include "cache.h"
 #include "hakmem.h"
 #include "heaps.h"
 #include "sizeclass.h"
@@ -52,7 +53,7 @@ static char *pop_or_refill(struct heap *h, unsigned class_index, bool *zero)
 {
     *zero = false;
     char *p = hak_magazine_pop(&h->magazines[class_index]);
-    if (p != NULL || !hak_heap_grow(h, class_index))
+    if (p != NULL || !hak_cache_grow(h, class_index))
         return p;
     return hak_heap_refill(h, class_index, POOL_ANY, zero);
 }
@@ -79,8 +80,8 @@ static void push(struct heap *h, unsigned class_index, void *p)
     struct magazine *m = &h->magazines[class_index];
     if (hak_magazine_push(m, p))
         return;
-    assert_true(hak_heap_make_room(h, class_index));
-    assert_true(hak_magazine_push(m, p));
+    if (!hak_cache_make_room(h, class_index) || !hak_magazine_push(m, p))
+        hak_heap_free_one(h, class_index, p);
 }
 
 // Frees the block by any heap, its owner or not.
@@ -170,29 +171,70 @@ static void test_random(void **state)
     assert_int_equal(hak_superslab_bytes_committed(), 0);
 }
 
-// A magazine keeps its newest blocks: the oldest half goes back when it is full.
+// A magazine keeps its newest blocks: the oldest go back when it is full.
 static void test_flush_oldest(void **state)
 {
     (void)state;
     struct heap *h = heaps[0];
     unsigned class_index = hak_class_of(64);
     struct magazine *m = &h->magazines[class_index];
-    uint32_t most = hak_classes[class_index].cache_max;
     hak_heap_flush_all(h);
-    for (uint32_t i = 0; i <= most; i++)
+    for (uint32_t i = 0; i <= MAGAZINE_BLOCKS_MAX; i++)
         allocate(h, class_index, (unsigned char)i);
     hak_heap_flush_all(h);
     char *freed[MAGAZINE_BLOCKS_MAX + 1];
-    for (uint32_t i = 0; i <= most; i++) {
-        freed[i] = live[live_count - 1].p;
+    uint32_t count = 0;
+    uint64_t flushes = own_load(&h->counters.flushes);
+    while (own_load(&h->counters.flushes) == flushes) {
+        freed[count++] = live[live_count - 1].p;
         release(h, live_count - 1, false);
     }
     uint32_t kept = hak_magazine_count(m);
-    assert_int_equal(kept, most - (most + 1) / 2 + 1);
+    assert_int_equal(count - 1, own_load(&m->capacity));
+    assert_int_equal(kept, count - hak_magazine_batch(m));
     for (uint32_t i = 0; i < kept; i++)
-        assert_ptr_equal(hak_magazine_pop(m), freed[most - i]);
+        assert_ptr_equal(hak_magazine_pop(m), freed[count - 1 - i]);
     for (uint32_t i = 0; i < kept; i++) // handed back, so that the audit's sums hold
-        hak_heap_free_one(h, class_index, freed[most - i]);
+        hak_heap_free_one(h, class_index, freed[count - 1 - i]);
+    while (live_count != 0)
+        release(h, live_count - 1, false);
+    hak_heap_flush_all(h);
+    check_audit();
+}
+
+// Blocks of the slab that p lies in that were handed out once: they come first in it.
+static uint32_t handed(const char *p)
+{
+    return own_load(&hak_slab_of_unit(hak_unit_of(p))->handed);
+}
+
+// Blocks that were used before are handed out before one that no one has touched yet: those of
+// other slabs, and those that other threads freed.
+static void test_used_before_untouched(void **state)
+{
+    (void)state;
+    struct heap *owner = heaps[3], *other = heaps[1];
+    unsigned class_index = hak_class_of(128);
+    uint32_t blocks = hak_classes[class_index].units * UNIT_SIZE / 128;
+    for (int remote = 0; remote < 2; remote++) {
+        hak_heap_flush_all(owner);
+        hak_pool_purge(os_clock_ms(), 0, SIZE_MAX);
+        while (live_count < blocks + blocks / 4) // one slab, and the begin of another
+            allocate(owner, class_index, 1);
+        hak_heap_flush_all(owner);
+        char *last = live[live_count - 1].p;
+        assert_ptr_not_equal(hak_slab_of_unit(hak_unit_of(last)),
+                             hak_slab_of_unit(hak_unit_of(live[0].p)));
+        uint32_t before = handed(last);
+        for (uint32_t i = 0; i < blocks / 2; i++)
+            release(remote ? other : owner, 0, true); // the newest takes its place: any will do
+        for (uint32_t i = 0; i < blocks / 2; i++)
+            allocate(owner, class_index, 2);
+        assert_int_equal(handed(last), before);
+        while (live_count != 0)
+            release(owner, live_count - 1, true);
+    }
+    hak_heap_flush_all(owner);
     check_audit();
 }
 
@@ -205,18 +247,18 @@ static void test_decay(void **state)
     struct magazine *m = &h->magazines[class_index];
     hak_heap_flush_all(h);
     h->now_ms = 1;
-    hak_heap_trim(h);
-    while (live_count <= hak_classes[class_index].cache_max)
+    hak_cache_trim(h);
+    while (live_count <= MAGAZINE_BLOCKS_MAX)
         allocate(h, class_index, 1);
     uint32_t before = hak_magazine_count(m);
     h->now_ms = 2;
-    hak_heap_trim(h); // refilled since the last
+    hak_cache_trim(h); // refilled since the last
     assert_int_equal(hak_magazine_count(m), before);
-    while (live_count != 0 && hak_magazine_count(m) < hak_classes[class_index].cache_max)
+    while (live_count != 0 && hak_magazine_count(m) < MAGAZINE_BLOCKS_START)
         release(h, live_count - 1, false);
     for (uint64_t now_ms = 3; (before = hak_magazine_count(m)) != 0; now_ms++) {
         h->now_ms = now_ms;
-        hak_heap_trim(h);
+        hak_cache_trim(h);
         assert_int_equal(hak_magazine_count(m), before / 2);
         check_audit();
     }
@@ -336,9 +378,13 @@ static void test_mistakes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random),        cmocka_unit_test(test_flush_oldest),
-        cmocka_unit_test(test_decay),         cmocka_unit_test(test_remote_first),
-        cmocka_unit_test(test_release_waits), cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_flush_oldest),
+        cmocka_unit_test(test_used_before_untouched),
+        cmocka_unit_test(test_decay),
+        cmocka_unit_test(test_remote_first),
+        cmocka_unit_test(test_release_waits),
+        cmocka_unit_test(test_mistakes),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

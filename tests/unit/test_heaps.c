@@ -14,6 +14,7 @@ static unsigned swap(unsigned *p, unsigned value)
 
 #include <seam/os.h>
 
+#include "cache.h"
 #include "check.h"
 #include "hakmem.h"
 #include "heaps.h"
@@ -74,7 +75,7 @@ static void *take(struct heap *h, unsigned class_index)
 {
     bool zero;
     void *p = hak_magazine_pop(&h->magazines[class_index]);
-    if (p == NULL && hak_heap_grow(h, class_index))
+    if (p == NULL && hak_cache_grow(h, class_index))
         p = hak_heap_refill(h, class_index, POOL_ANY, &zero);
     assert_non_null(p);
     return p;
@@ -149,7 +150,7 @@ static void *borrow_and_return(void *argument)
             hak_assert_failed("a heap has one owner", __FILE__, __LINE__);
         bool zero;
         void *p = hak_magazine_pop(&h->magazines[class_index]);
-        if (p == NULL && hak_heap_grow(h, class_index))
+        if (p == NULL && hak_cache_grow(h, class_index))
             p = hak_heap_refill(h, class_index, POOL_ANY, &zero);
         if (p != NULL)
             hak_heap_free_one(h, class_index, p);

@@ -51,8 +51,25 @@ static void test_slab(void **state)
     assert_int_equal(word(record + l->units), own_load(&s->units));
     assert_int_equal(word(record + l->blocks), own_load(&s->blocks));
     assert_int_equal(word(record + l->free_blocks), own_load(&s->free_blocks));
-    assert_int_equal(long_word(record + l->free), own_load(&s->free[0]));
-    assert_true(l->remote - l->free == l->bitmap_words * 8);
+    assert_int_equal(long_word(record + l->free), own_load(&s->near_free[0]));
+    assert_true(l->remote - l->free == l->near_words * 8);
+    char *small = hak_malloc(16); // a slab of as many blocks as there are
+    const struct slab *t = hak_slab_of_unit(hak_unit_of(small));
+    uint64_t superslab = hak_slab_unit(t) / SUPERSLAB_UNITS * SUPERSLAB_UNITS * l->far_bytes;
+    for (uint64_t w = l->near_words; w < l->bitmap_words; w++)
+        for (int remote = 0; remote < 2; remote++) {
+            uint64_t lines = l->bitmap_words / l->near_words - 1;
+            uint64_t line = remote * lines + w / l->near_words - 1;
+            uint64_t at = l->far + superslab +
+                          ((line * l->superslab_units + hak_slab_unit(t) % SUPERSLAB_UNITS) *
+                               l->near_words +
+                           w % l->near_words) *
+                              8;
+            uintptr_t is = remote ? (uintptr_t)hak_slab_remote_word(t, (unsigned)w)
+                                  : (uintptr_t)hak_slab_free_word(t, (unsigned)w);
+            assert_int_equal(at, is);
+        }
+    hak_free(small);
     uint8_t tag = *(uint8_t *)(l->tags + ((uintptr_t)p - l->arena) / l->unit_bytes);
     assert_int_equal(tag, class_index);
     uint64_t heap = long_word(record + l->owner) - l->inbox;

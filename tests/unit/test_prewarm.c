@@ -8,6 +8,7 @@
 
 #include <seam/os.h>
 
+#include "cache.h"
 #include "hakmem.h"
 #include "heaps.h"
 #include "meta.h"
@@ -121,11 +122,11 @@ static void test_trim(void **state)
     struct heap *h = hak_heaps_borrow();
     hak_prewarm(h);
     for (int i = 0; i < 20; i++)
-        hak_heap_trim(h);
+        hak_cache_trim(h);
     assert_int_equal(cached(h, 64), wanted);
     void *out = hak_magazine_pop(&h->magazines[class_of(64)]);
-    hak_heap_trim(h);
-    hak_heap_trim(h);
+    hak_cache_trim(h);
+    hak_cache_trim(h);
     assert_int_equal(cached(h, 64), wanted - 1);
     assert_true(hak_magazine_push(&h->magazines[class_of(64)], out));
     hak_heap_flush_all(h);
@@ -133,12 +134,12 @@ static void test_trim(void **state)
     assert_false(h->prewarm.done);
     // From now on the heap is as any other.
     bool zero;
-    assert_true(hak_heap_grow(h, class_of(64)));
+    assert_true(hak_cache_grow(h, class_of(64)));
     void *p = hak_heap_refill(h, class_of(64), POOL_ANY, &zero);
     assert_non_null(p);
     assert_true(hak_magazine_push(&h->magazines[class_of(64)], p));
     for (int i = 0; i < 20; i++)
-        hak_heap_trim(h);
+        hak_cache_trim(h);
     assert_int_equal(cached(h, 64), 0);
 }
 

@@ -83,8 +83,8 @@ static void test_mark_notify_settle(void **state)
     assert_false(hak_remote_try_hold(s)); // the token left the inbox with the list
     assert_int_equal(hak_remote_settle(s, &next), 5);
     assert_null(next);
-    assert_int_equal(own_load(&s->free[0]), 0x17);
-    assert_int_equal(own_load(&s->free[1]), 0x8);
+    assert_int_equal(own_load(hak_slab_free_word(s, 0)), 0x17);
+    assert_int_equal(own_load(hak_slab_free_word(s, 1)), 0x8);
     assert_int_equal(own_load(&s->free_blocks), 5);
     assert_int_equal(hak_remote_count(s), 0);
     assert_true(hak_slab_ok(s));

@@ -95,6 +95,28 @@ static void test_waste(void **state)
     }
 }
 
+// No shorter slab is within that bound; packed ones are longer, and have hardly any tail.
+static void test_lengths(void **state)
+{
+    test_waste(state);
+    uint32_t roomy[CLASS_COUNT + 1];
+    for (unsigned i = CLASS_FIRST; i <= CLASS_LAST; i++) {
+        roomy[i] = hak_classes[i].units;
+        size_t bytes = hak_classes[i].block_bytes, blocks = (roomy[i] - 1) * UNIT_SIZE / bytes;
+        size_t smallest = bytes <= 64 ? bytes : hak_class_size(i - 1) + 1;
+        assert_true(roomy[i] == 1 || blocks < SLAB_BLOCKS_WANTED ||
+                    blocks * smallest * 4 < (roomy[i] - 1) * UNIT_SIZE * 3);
+    }
+    hak_classes_pack();
+    test_waste(state);
+    for (unsigned i = CLASS_FIRST; i <= CLASS_LAST; i++) {
+        size_t slab_bytes = hak_classes[i].units * UNIT_SIZE;
+        assert_true(hak_classes[i].units >= roomy[i]);
+        assert_true(slab_bytes % hak_classes[i].block_bytes <= slab_bytes / 16);
+    }
+    hak_classes_start(CACHE_BYTES);
+}
+
 // The multiplication against the division: every offset in the longest slab.
 static void test_index(void **state)
 {
@@ -142,12 +164,17 @@ static void test_caches(void **state)
         hak_classes_start(bound);
         for (unsigned i = CLASS_FIRST; i <= CLASS_LAST; i++) {
             size_t blocks = hak_classes[i].cache_max, bytes = hak_classes[i].block_bytes;
-            size_t sure = bytes <= UNIT_SIZE / 2 ? MAGAZINE_BLOCKS_SURE : 1;
-            assert_true(blocks >= sure && blocks <= MAGAZINE_BLOCKS_MAX);
+            size_t sure = hak_classes[i].cache_sure;
+            size_t least = bytes <= UNIT_SIZE / 2 ? MAGAZINE_BLOCKS_LEAST : 1;
+            assert_true(blocks >= least && blocks <= MAGAZINE_BLOCKS_MAX);
             assert_true(is_power_of_two(blocks + 1));
-            assert_true(blocks == sure || blocks * bytes <= bound);
+            assert_true(blocks == least || blocks * bytes <= bound);
             assert_true(2 * blocks + 1 > MAGAZINE_BLOCKS_MAX || (2 * blocks + 1) * bytes > bound);
+            assert_true(is_power_of_two(sure + 1) && sure <= blocks);
+            assert_true(sure <= MAGAZINE_BLOCKS_START || sure * bytes <= MAGAZINE_BYTES_SURE ||
+                        bytes > UNIT_SIZE / 2);
         }
+        assert_int_equal(hak_class_table.cache_total, CACHE_CLASSES * bound);
     }
     hak_classes_start(CACHE_BYTES);
 }
@@ -165,8 +192,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_size), cmocka_unit_test(test_every_class),
         cmocka_unit_test(test_ok_sees),    cmocka_unit_test(test_slab_lengths),
-        cmocka_unit_test(test_waste),      cmocka_unit_test(test_index),
-        cmocka_unit_test(test_aligned),    cmocka_unit_test(test_caches),
+        cmocka_unit_test(test_waste),      cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_index),      cmocka_unit_test(test_aligned),
+        cmocka_unit_test(test_caches),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

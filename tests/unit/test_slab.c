@@ -52,7 +52,8 @@ static void compare(const struct slab *s)
     assert_int_equal(own_load(&s->free_blocks), model_free(s));
     assert_int_equal(hak_slab_is_empty(s), model_free(s) == blocks_of(s));
     for (uint32_t i = 0; i < blocks_of(s); i++)
-        assert_int_equal(own_load(&s->free[i / 64]) >> i % 64 & 1, model[i] == IN_SLAB);
+        assert_int_equal(own_load(hak_slab_free_word(s, i / 64)) >> i % 64 & 1,
+                         model[i] == IN_SLAB);
     assert_true(hak_slab_ok(s));
 }
 
@@ -263,10 +264,14 @@ static void test_ok_sees(void **state)
     EXPECT_SEEN(own_store(&s->blocks, blocks_of(&saved) - 1));
     EXPECT_SEEN(own_store(&s->back, 1));
     EXPECT_SEEN(own_store(&s->free_blocks, own_load(&saved.free_blocks) + 1));
-    EXPECT_SEEN(own_store(&s->free[0], own_load(&saved.free[0]) | 1));
-    EXPECT_SEEN(init_cell(&s->remote[0], 1 << 5)); // free and remote
+    EXPECT_SEEN(own_store(hak_slab_free_word(s, 0), own_load(&saved.near_free[0]) | 1));
+    EXPECT_SEEN(init_cell(hak_slab_remote_word(s, 0), 1 << 5)); // free and remote
     uint64_t beyond = (uint64_t)1 << blocks_of(s) % 64;
-    EXPECT_SEEN(init_cell(&s->remote[blocks_of(s) / 64], beyond));
+    struct atomic_u64 *last = hak_slab_remote_word(s, blocks_of(s) / 64); // not in the record
+    init_cell(last, beyond);
+    assert_false(hak_slab_ok(s));
+    init_cell(last, 0);
+    assert_true(hak_slab_ok(s));
     hak_set_tags(0, 1, c + 1);
     assert_false(hak_slab_ok(s));
     hak_set_tags(0, 1, c);

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from .memory import Unreadable
 
 MAGIC = b"hakmem layout\0\0\0"
-FORMAT = 1
+FORMAT = 2
 # src/layout.h, behind the magic.
 FIELDS = """
     self format flavour
@@ -18,7 +18,7 @@ FIELDS = """
     arena arena_bytes tags records masks
     meta meta_bytes begun heaps_count heaps classes class_bytes
     record_bytes state class_index units blocks free_blocks bytes owner live
-    free remote bitmap_words
+    free remote bitmap_words near_words far far_bytes
     heap_bytes magazines magazine_bytes top slots capacity inbox heap_state
 """.split()
 LAYOUT = struct.Struct("<16x2Q32s%dQ" % (len(FIELDS) - 3))
@@ -134,7 +134,7 @@ class _Superslab:
 
     def __init__(self, memory, at, index):
         units = at["superslab_units"]
-        self.at, self.first, self.count = at, index * units, units
+        self.memory, self.at, self.first, self.count = memory, at, index * units, units
         self.tags = memory.read(at["tags"] + self.first, units)
         word = int.from_bytes(memory.read(at["masks"] + index * 8, 8), "little")
         self.unused, self.empty = word & 0xFFFFFFFF, word >> 32
@@ -152,9 +152,16 @@ class _Superslab:
         return value
 
     def remote_blocks(self, i):
-        at = i * self.at["record_bytes"] + self.at["remote"]
-        words = (self.get(i, "blocks") + 63) // 64
-        return int.from_bytes(self.records[at:at + words * 8], "little").bit_count()
+        at, near = self.at, self.at["near_words"]
+        lines = (self.get(i, "blocks") + 64 * near - 1) // (64 * near)
+        start = i * at["record_bytes"] + at["remote"]
+        words = self.records[start:start + near * 8]
+        if lines > 1:  # those of a slab of many blocks lie apart
+            far = at["far"] + self.first * at["far_bytes"]
+            skipped = at["bitmap_words"] // near - 1  # lines of the free bitmap
+            for line in range(skipped, skipped + lines - 1):
+                words += self.memory.read(far + (line * self.count + i) * near * 8, near * 8)
+        return int.from_bytes(words, "little").bit_count()
 
     def slab(self, i, cached, inboxes):
         units = min(max(self.get(i, "units"), 1), self.count - i)
