@@ -254,7 +254,13 @@ HEAP_FIELD(heap_state, state)
 HEAP_FIELD(heap_inside, inside)
 HEAP_FIELD(heap_next_idle, next_idle)
 HEAP_FIELD(heap_class_offset, class_offset[choice % (TABLE_SIZE_MAX / 16 + 1)])
-HEAP_FIELD(heap_refilled, counters.refilled[hak_tag_of(p)])
+
+static bits_t heap_refilled(void *p, uint64_t choice)
+{
+    struct heap *h = heap_of(p);
+    (void)choice;
+    return h ? BITS(hak_heap_counts(h, hak_tag_of(p))->refilled) : none;
+}
 
 // ---- the user's own ----
 

@@ -19,7 +19,7 @@
 // Blocks of an ended or begun life that stand in the magazine of a heap on its slow path: given to
 // their slab already, if the heap does what it should.
 struct batch {
-    const struct heap *heap;
+    struct heap *heap;
     unsigned class_index;
     uint32_t unit;
     uint64_t refilled; // by the magazine: after a refill what is in it is new
@@ -75,7 +75,7 @@ static bool has_no_batch(const struct heap *h)
     return census_is_at_rest(h) || load_relaxed(SWEEP_PEEK, &h->state) == HEAP_IDLE;
 }
 
-static bool check_magazine(const struct heap *h, unsigned class_index, uint32_t unit, bool ends)
+static bool check_magazine(struct heap *h, unsigned class_index, uint32_t unit, bool ends)
 {
     const struct magazine *m = &h->magazines[class_index];
     const void *p = find_block(m, unit);
@@ -88,7 +88,7 @@ static bool check_magazine(const struct heap *h, unsigned class_index, uint32_t 
     if (lives.batch_count == BATCHES_MAX)
         return is_wrong("more than %u batches are in flight from ended slabs", BATCHES_MAX);
     lives.batches[lives.batch_count++] = (struct batch){
-        h, class_index, unit, own_load(&h->counters.refilled[class_index])
+        h, class_index, unit, own_load(&hak_heap_counts(h, class_index)->refilled)
     };
     return false;
 }
@@ -102,7 +102,7 @@ static bool check_batches(void)
             continue;
         lives.batches[i] = lives.batches[--lives.batch_count];
         const void *p = find_block(&b.heap->magazines[b.class_index], b.unit);
-        if (p != NULL && own_load(&b.heap->counters.refilled[b.class_index]) == b.refilled)
+        if (p != NULL && own_load(&hak_heap_counts(b.heap, b.class_index)->refilled) == b.refilled)
             return is_wrong("a magazine of class %u kept block %p beyond the life of its slab",
                             b.class_index, p);
     }
@@ -168,7 +168,7 @@ static bool check_unit(uint32_t unit, bool ends)
     if (hak_slab_unit(s) == unit && check_record(s, ends))
         return true;
     for (uint32_t i = 0, n = hak_heaps_count(); i < n; i++) {
-        const struct heap *h = hak_heaps_at(i);
+        struct heap *h = hak_heaps_at(i);
         for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++)
             if (hak_magazine_count(&h->magazines[c]) != 0 && check_magazine(h, c, unit, ends))
                 return true;

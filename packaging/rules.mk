@@ -1,8 +1,8 @@
 # packaging/rules.mk: what a distribution needs beside the libraries.
 #
 #   install         also: CMake files, hakmem(3), hakmem(7)
-#   install-tools   hakmem-trace, hakmem-trace-plot, hakmem-tune, hakmem-map, the recorder, their
-#                   manual pages
+#   install-tools   hakmem-trace, hakmem-trace-plot, hakmem-tune, hakmem-map, hakmem-stats, the
+#                   recorder, their manual pages
 #   dist            the source archive of the last commit, the same bytes wherever it is made
 
 MANDIR ?= $(PREFIX)/share/man
@@ -17,8 +17,9 @@ TO_BIN = $(DESTDIR)$(BINDIR)
 TO_PRIVATE = $(TO_LIB)/hakmem
 
 LIBRARY_PAGES := man3/hakmem.3 man7/hakmem.7
-TOOL_PAGES := man1/hakmem-map.1 man1/hakmem-trace.1 man1/hakmem-trace-plot.1 man1/hakmem-tune.1
-PYTHON_TOOLS := hakmem-map hakmem-tune hakmem-trace-plot
+TOOL_PAGES := man1/hakmem-map.1 man1/hakmem-stats.1 man1/hakmem-trace.1 \
+    man1/hakmem-trace-plot.1 man1/hakmem-tune.1
+PYTHON_TOOLS := hakmem-map hakmem-stats hakmem-tune hakmem-trace-plot
 PYTHON_PARTS = $(wildcard tools/tuning/*.py tools/mapping/*.py)
 install_pages = $(foreach p,$(1),install -Dm 644 man/$(notdir $(p)) $(TO_MAN)/$(p) &&) true
 CMAKE_NAMES = $(SHORT_NAME)Config $(SHORT_NAME)ConfigVersion
@@ -39,7 +40,7 @@ uninstall: uninstall-pages
 uninstall-pages:
 	rm -f $(CMAKE_NAMES:%=$(TO_CMAKE)/%.cmake) $(LIBRARY_PAGES:%=$(TO_MAN)/%)
 
-install-tools: tools ## hakmem-trace, -tune, -map, the recorder to $(DESTDIR)$(PREFIX)
+install-tools: tools ## hakmem-trace, -tune, -map, -stats, the recorder to $(DESTDIR)$(PREFIX)
 	install -d $(TO_BIN) $(TO_PRIVATE) $(TO_SHARE)
 	install -m 755 $(BUILD)/hakmem-trace $(TO_BIN)
 	install -m 755 $(BUILD)/hakmem-launch $(TO_PRIVATE)

@@ -52,7 +52,7 @@ static void leave(struct heap *h)
     if (!WITHOUT_PURGE && unlikely(hak_pool_tick(h->now_ms, hak_options.purge_delay_ms))) {
         hak_heap_release_kept(h);
         hak_heaps_sweep(h, TAG_NONE, SWEEP_HEAPS_MAX);
-        hak_pool_purge(h->now_ms, hak_options.purge_delay_ms, SIZE_MAX);
+        hak_heaps_purge(h, hak_options.purge_delay_ms, SIZE_MAX);
     }
     hak_leave(h);
 }
@@ -95,18 +95,15 @@ COLD static void *alloc_class_gated(unsigned class_index, bool *zero)
     *zero = false;
     if (h == NULL)
         return NULL;
+    hak_heap_before(h, class_index);
     void *p = hak_magazine_pop(&h->magazines[class_index]);
     if (p == NULL)
         p = refill(h, class_index, zero);
+    hak_heap_after(h, class_index);
+    struct class_counters *n = hak_heap_counts(h, class_index);
+    hak_count(likely(p != NULL) ? &n->malloc_misses : &h->counters.failures, 1);
     leave(h);
     return p;
-}
-
-// While allocations are sampled: whether it is this one's turn.
-static inline bool is_sampled(void)
-{
-    struct heap *h = tls_heap();
-    return hak_heap_is_real(h) && unlikely(h->until_sample-- == 0);
 }
 
 // A sampled block, or NULL.
@@ -123,12 +120,27 @@ COLD static void *alloc_sampled(size_t n, size_t align)
     return p;
 }
 
+// While allocations are sampled or each hit is counted: a sampled block if it is this one's turn.
+static void *alloc_watched(unsigned class_index, size_t n, size_t align)
+{
+    struct heap *h = tls_heap();
+    void *p;
+    if (!hak_heap_is_real(h))
+        return NULL;
+    if (hak_sampled.base != NULL && unlikely(h->until_sample-- == 0) &&
+        (p = alloc_sampled(n, align)) != NULL)
+        return p;
+    if (hak_options.count_hits != 0 && hak_magazine_count(&h->magazines[class_index]) != 0)
+        hak_count(&hak_heap_counts(h, class_index)->malloc_hits, 1);
+    return NULL;
+}
+
 // A block of the class for a request of n bytes at a multiple of `align`; *zero: it reads as zero.
 static inline void *alloc_class(unsigned class_index, size_t n, size_t align, bool *zero)
 {
     void *sampled;
-    if (!WITHOUT_CHECKS && unlikely(own_load(&hak_sampling) != 0) && is_sampled() &&
-        (sampled = alloc_sampled(n, align)) != NULL) {
+    if (!WITHOUT_CHECKS && unlikely(own_load(&hak_sampling) != 0) &&
+        (sampled = alloc_watched(class_index, n, align)) != NULL) {
         *zero = true;
         return sampled;
     }
@@ -169,6 +181,8 @@ COLD static void *alloc_large(size_t n, size_t align, bool zero)
     }
     if (p == NULL && (n > LARGE_SIZE_MAX || align > SUPERSLAB_SIZE / 2))
         p = hak_mapped_alloc(n, align);
+    if (p == NULL)
+        hak_count(&h->counters.failures, 1);
     leave(h);
     return p != NULL ? p : out_of_memory();
 }
@@ -269,9 +283,10 @@ static void free_large(struct heap *h, void *p, unsigned tag)
 static void free_block(struct heap *h, void *p, unsigned tag)
 {
     struct magazine *m = &h->magazines[tag];
-    if (hak_magazine_push(m, p) || (hak_cache_make_room(h, tag) && hak_magazine_push(m, p)))
-        return;
-    hak_heap_free_one(h, tag, p);
+    if (!hak_magazine_push(m, p) && !(hak_cache_make_room(h, tag) && hak_magazine_push(m, p)))
+        hak_heap_free_one(h, tag, p);
+    hak_heap_after(h, tag);
+    hak_count(&hak_heap_counts(h, tag)->free_misses, 1);
 }
 
 // Without a heap (metadata memory is exhausted) any block can be freed as another thread's.
@@ -284,6 +299,7 @@ static void free_without_heap(void *p, unsigned tag)
     if (hak_remote_mark(s, index / 64, (uint64_t)1 << index % 64) != 0)
         hak_fault(FAULT_DOUBLE_FREE, p, tag);
     hak_remote_notify(s);
+    hak_heaps_count_guest_free();
 }
 
 NOINLINE void hak_free_slow(void *p, const void *call_site)
@@ -474,7 +490,8 @@ bool hak_trim(size_t pad)
     scrape(h, TAG_NONE);
     size_t empty = hak_pool_empty_units();
     size_t keep = round_up(min_size(pad, hak_arena.bytes), UNIT_SIZE) >> UNIT_SHIFT;
-    size_t purged = empty > keep ? hak_pool_purge(os_clock_ms(), 0, empty - keep) : 0;
+    h->now_ms = os_clock_ms();
+    size_t purged = empty > keep ? hak_heaps_purge(h, 0, empty - keep) : 0;
     hak_leave(h);
     return purged != 0;
 }

@@ -20,6 +20,7 @@
 
 #include <seam/lock.h>
 #include <seam/os.h>
+#include <seam/signals.h>
 #include <seam/thread.h>
 #include <seam/tls.h>
 
@@ -33,6 +34,7 @@
 #include "meta.h"
 #include "options.h"
 #include "prewarm.h"
+#include "print.h"
 #include "sampled.h"
 
 enum { HOOKS_NONE, HOOKS_BUSY, HOOKS_SET };
@@ -48,6 +50,11 @@ static struct {
     struct atomic_u32 started; // 1: everything below this file is set up
     struct atomic_u32 hooks;   // exit and fork hooks: HOOKS_*
 } process = { .lock = LOCK_INIT(RANK_START) };
+
+const struct lock *hak_attach_lock(void)
+{
+    return &process.lock;
+}
 
 bool hak_started(void)
 {
@@ -87,6 +94,8 @@ static bool start(void)
             hak_heaps_start();
             if (hak_options.sample != 0)
                 hak_sampled_start();
+            if (hak_options.count_hits != 0)
+                own_store(&hak_sampling, 1);
             hak_layout_start();
             if (MITIGATE_SEAL)
                 hak_harden_seal();
@@ -95,6 +104,22 @@ static bool start(void)
     }
     lock_release(&process.lock);
     return ok;
+}
+
+// Statistics at a signal (report.c), unless the program uses it.
+static void watch_signal(int number)
+{
+    char text[96];
+    struct printer out;
+    enum signal_watched result = signal_watch(number);
+    if (result == SIGNAL_WATCHED)
+        return;
+    hak_print_to_buffer(&out, text, sizeof text);
+    hak_put_text(&out, "hakmem: stats_signal ");
+    hak_put_decimal(&out, (uint64_t)number);
+    hak_put_text(&out, result == SIGNAL_IN_USE ? " is in use by the program: not watched"
+                                               : " cannot be watched");
+    hak_print_error_line(&out);
 }
 
 // Registers the process's hooks once. Runs with a heap and outside of the gate, because the C
@@ -109,6 +134,8 @@ static void set_hooks(void)
                          hak_after_fork_child);
         if (hak_options.sample != 0)
             hak_sampled_start_stacks();
+        if (hak_options.stats_signal != 0)
+            watch_signal((int)hak_options.stats_signal);
         store_release(HOOKS_WRITE, &process.hooks, HOOKS_SET); // the key, to HOOKS_READ
         return;
     }

@@ -29,4 +29,7 @@ void hak_before_fork(void);
 void hak_after_fork_parent(void);
 void hak_after_fork_child(void);
 
+struct lock;
+const struct lock *hak_attach_lock(void); // for statistics
+
 #endif

@@ -94,6 +94,8 @@ static uint32_t wanted_capacity(const struct size_class *c, uint32_t before, boo
 static bool extend(struct heap *h, unsigned class_index, uint32_t capacity)
 {
     struct magazine *m = &h->magazines[class_index];
+    if (!hak_heap_count_class(h, class_index))
+        return false;
     size_t bytes = granted_bytes(class_index, capacity) -
                    granted_bytes(class_index, own_load(&m->capacity));
     if (bytes != 0 && !grant(h, bytes))
@@ -161,15 +163,18 @@ void hak_cache_trim(struct heap *h)
 {
     h->trimmed_ms = h->now_ms;
     for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
-        uint64_t refilled = own_load(&h->counters.refilled[c]);
+        if (own_load(&h->class_counts[c]) == 0)
+            continue;
+        struct class_counters *n = hak_heap_counts(h, c);
+        uint32_t refilled = (uint32_t)own_load(&n->refilled);
         uint32_t count = hak_magazine_count(&h->magazines[c]);
-        if (refilled == h->refilled_then[c]) {
+        if (refilled == n->refilled_then) {
             uint32_t keep = h->prewarm.keep[c];
             if (count > keep)
                 hak_heap_flush(h, c, (uint32_t)min_size((count + 1) / 2, count - keep));
             halve(h, c);
         }
-        h->refilled_then[c] = refilled;
+        n->refilled_then = refilled;
     }
     hak_recent_trim(&h->recent);
 }

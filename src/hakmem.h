@@ -5,7 +5,8 @@
  *
  * Unless said otherwise every function may be called from any thread, also as the first call of
  * the thread or of the process, from constructors, from destructors of thread-specific data and
- * from atexit handlers, and in the child after fork. None may be called from a signal handler.
+ * from atexit handlers, and in the child after fork. None may be called from a signal handler, but
+ * for those of the statistics.
  *
  * Failure: functions that allocate return NULL and set errno to ENOMEM when memory is exhausted,
  * when the request exceeds PTRDIFF_MAX bytes, or when a product overflows. Nothing else changes.
@@ -85,59 +86,151 @@ HAK_API size_t hak_malloc_usable_size(void *p) HAK_NOEXCEPT;
  * system, except `pad` bytes. Returns 1 if memory was given back, else 0. */
 HAK_API int hak_malloc_trim(size_t pad) HAK_NOEXCEPT;
 
-/* ---- statistics ---- */
+/* ---- statistics ----
+ *
+ * Counters are written by the threads that they are about, without atomic operations, and summed
+ * when they are read. While other threads run, figures are exact one by one (each as some moment
+ * left it) and not together. A child of fork goes on from its parent's figures, but for those of
+ * page faults, which the kernel counts anew. These functions may also be called in a signal
+ * handler; they need 16 KiB of stack. docs/METRICS.md says what each figure tells.
+ *
+ * Hits are not counted: a hit of malloc or free takes a block from the thread's cache or puts one
+ * there, and nothing else. Of each class of each heap the slow paths count the rest, so that with
+ *
+ *     mallocs = malloc_hits + malloc_misses      (calls that handed out a block)
+ *     frees   = free_hits + free_misses          (blocks that came back)
+ *
+ * these hold exactly, for any class and heap while its thread is not in the allocator:
+ *
+ *     mallocs - frees = refilled - flushed_own - flushed_remote - cached
+ *     malloc_misses, free_misses: counted
+ *
+ * That is one equation for two numbers: a loop of malloc and free that always hits leaves no trace.
+ * So malloc_hits is the least number that is certain (blocks that were gone from the cache when a
+ * slow path looked at it again), and free_hits follows from it by the equation. With the option
+ * count_hits=1 each malloc counts itself, on a slower path, and both are exact.
+ */
 
-/* Sums over all threads. Read while other threads run, they are exact only per counter. */
+/* What went between callers, thread caches and slabs. */
+struct hak_flow {
+    uint64_t malloc_hits;    /* see above */
+    uint64_t malloc_misses;  /* mallocs served by a refill of the cache */
+    uint64_t free_hits;      /* see above */
+    uint64_t free_misses;    /* frees that found the cache full */
+    uint64_t refilled;       /* blocks, slab to cache */
+    uint64_t flushed_own;    /* blocks, cache to slabs of the heap itself */
+    uint64_t flushed_remote; /* blocks, to slabs of other heaps: remote frees sent */
+    uint64_t runs_own;       /* groups of neighbours in which the former went */
+    uint64_t runs_remote;    /* and the latter: one atomic operation each */
+    uint64_t from_current;   /* slabs that refills took from: the one that the last refill used, */
+    uint64_t from_partial;   /* another one of the heap with free blocks, */
+    uint64_t from_inbox;     /* one that other threads' frees brought, */
+    uint64_t from_empty;     /* new ones from the pool, stage 1: memory that was still committed, */
+    uint64_t from_unused;    /* stage 2: of a SuperSlab already begun, */
+    uint64_t from_new;       /* stage 3: a SuperSlab was begun for it */
+};
+
+/* Of the process. Sums over all heaps, unless said otherwise. */
 struct hak_stats {
     uint64_t reserved_bytes;  /* address space of the arena */
     uint64_t committed_bytes; /* of blocks: accessible and not given back */
     uint64_t committed_peak_bytes;
-    uint64_t live_bytes;        /* in blocks that are handed out (block sizes) */
-    uint64_t cached_bytes;      /* in magazines of threads */
-    uint64_t empty_bytes;       /* in units free but still committed */
-    uint64_t metadata_bytes;    /* committed for the allocator's own records */
-    uint64_t heaps;             /* created so far: the most threads alive at a time */
-    uint64_t heaps_idle;        /* of them without a thread */
-    uint64_t superslabs;        /* begun */
-    uint64_t slabs_from_empty;  /* pool stage 1: units that were still committed */
-    uint64_t slabs_from_unused; /* pool stage 2: units of a SuperSlab already begun */
-    uint64_t slabs_from_new;    /* pool stage 3: a SuperSlab was begun */
-    uint64_t slabs_released;
-    uint64_t remote_freed;   /* blocks freed by a thread that does not own their slab */
-    uint64_t remote_drained; /* of them, taken back by owners so far */
-    uint64_t drains;
-    uint64_t sweeps;
-    uint64_t adopted; /* slabs that changed their owner in a sweep */
-    uint64_t refills;
-    uint64_t flushes;
+    uint64_t live_bytes;     /* in blocks that are handed out (block sizes) */
+    uint64_t cached_bytes;   /* in caches of threads */
+    uint64_t empty_bytes;    /* in units free but still committed */
+    uint64_t metadata_bytes; /* committed for the allocator's own records */
+    uint64_t heaps;          /* created so far: the most threads alive at a time */
+    uint64_t heaps_idle;     /* of them without a thread */
+    uint64_t superslabs;     /* begun */
+    struct hak_flow flow;
+    uint64_t count_hits;     /* 1: hits are exact */
+    uint64_t failures;       /* mallocs that ended in NULL for want of memory */
+    uint64_t slabs_released; /* slabs given back to the pool */
+    uint64_t flushes;        /* times that blocks went from a cache to slabs */
+    uint64_t remote_freed;   /* blocks freed by a thread that does not own their slab: sent */
+    uint64_t remote_drained; /* of them, taken back by owners so far: received */
+    uint64_t drains;         /* looks at an inbox */
+    uint64_t drained_slabs;  /* slabs found there */
+    uint64_t sweeps;         /* idle heaps looked at by threads in want of memory, or at a purge */
+    uint64_t adopted;        /* slabs that changed their owner then */
     uint64_t purges;
-    uint64_t purged_bytes;
-    uint64_t large_live;  /* blocks */
-    uint64_t huge_live;   /* blocks, those outside of the arena included */
-    uint64_t mapped_live; /* huge blocks in mappings of their own */
+    uint64_t purged_bytes; /* given back to the system by them */
+    uint64_t large_live;   /* blocks */
+    uint64_t huge_live;    /* blocks, those outside of the arena included */
+    uint64_t mapped_live;  /* huge blocks in mappings of their own */
+    uint64_t large_kept;   /* large and huge blocks so far, by where they came from: freed by the */
+    uint64_t large_empty;  /* same heap just before; the pool's stage 1, */
+    uint64_t large_unused; /* 2 */
+    uint64_t large_new;    /* and 3 */
     uint64_t foreign_frees;
     uint64_t os_failures;       /* calls to the system that failed */
-    uint64_t page_faults_minor; /* of the whole process */
+    uint64_t page_faults_minor; /* of the whole process, as the kernel counts them */
     uint64_t page_faults_major;
 };
 
+/* Of one size class. capacity = live + cached + free + remote. */
 struct hak_class_stats {
-    size_t block_bytes;
+    uint64_t block_bytes;
     uint64_t slabs;    /* now */
     uint64_t capacity; /* blocks in them */
     uint64_t live;     /* blocks handed out */
-    uint64_t cached;   /* blocks in magazines */
-    uint64_t refilled; /* blocks so far, slab to magazine */
-    uint64_t flushed;  /* blocks so far, magazine to slab */
+    uint64_t cached;   /* blocks in caches of threads */
+    uint64_t free;     /* blocks free in their slab */
+    uint64_t remote;   /* blocks freed by other threads that the owner has not yet taken back */
+    struct hak_flow flow;
+};
+
+/* Of one heap: of the thread that has it now and of those that had it before. */
+struct hak_heap_stats {
+    uint64_t heap;    /* index */
+    uint64_t thread;  /* the kernel's id of the thread that has it; 0: idle */
+    uint64_t threads; /* that had it so far */
+    uint64_t cached_bytes;
+    struct hak_flow flow;
+    uint64_t failures; /* as in struct hak_stats, from here on */
+    uint64_t slabs_released;
+    uint64_t flushes;
+    uint64_t remote_drained;
+    uint64_t drains;
+    uint64_t drained_slabs;
+    uint64_t sweeps;
+    uint64_t adopted;
+    uint64_t purges;
+    uint64_t purged_bytes;
+    uint64_t large_kept;
+    uint64_t large_empty;
+    uint64_t large_unused;
+    uint64_t large_new;
+    uint64_t page_faults_minor; /* of its thread, all its life; 0 if it is idle */
+    uint64_t page_faults_major;
+};
+
+/* Of one lock. An acquisition that gets it at once counts nothing. */
+struct hak_lock_stats {
+    const char *name;   /* start heaps arena mapped sampled metadata */
+    uint64_t contended; /* acquisitions that had to wait */
+    uint64_t slept;     /* of them, those that asked the kernel to wait */
+};
+
+/* Of one retry loop around a compare-and-swap: turns beyond the first. */
+struct hak_retry_stats {
+    const char *name;
+    uint64_t retries;
 };
 
 HAK_API void hak_get_stats(struct hak_stats *out) HAK_NOEXCEPT;
-/* Size classes are numbered from 0; false beyond the last one. */
+/* Classes, heaps, locks and loops are numbered from 0; false beyond the last one. */
 HAK_API bool hak_get_class_stats(unsigned index, struct hak_class_stats *out) HAK_NOEXCEPT;
+HAK_API bool hak_get_heap_stats(unsigned index, struct hak_heap_stats *out) HAK_NOEXCEPT;
+HAK_API bool hak_get_lock_stats(unsigned index, struct hak_lock_stats *out) HAK_NOEXCEPT;
+HAK_API bool hak_get_retry_stats(unsigned index, struct hak_retry_stats *out) HAK_NOEXCEPT;
 
-/* Writes statistics to file descriptor `fd`: text, or JSON with the same figures. */
+/* Writes all of them to file descriptor `fd`: text, JSON, or CSV (a line for each figure: table,
+ * row, name, value) with the same names. Text and CSV leave out classes that were never used, and
+ * text says so when it leaves out heaps. */
 HAK_API void hak_print_stats(int fd) HAK_NOEXCEPT;
 HAK_API void hak_print_stats_json(int fd) HAK_NOEXCEPT;
+HAK_API void hak_print_stats_csv(int fd) HAK_NOEXCEPT;
 /* Writes the call sites with most frees of foreign pointers, as return addresses. */
 HAK_API void hak_print_foreign(int fd) HAK_NOEXCEPT;
 

@@ -20,6 +20,7 @@
 #include "heap.h"
 
 #include "fault.h"
+#include "meta.h"
 #include "sampled.h"
 
 const struct front hak_no_front = { .magazines = { [TAG_NONE] = NO_MAGAZINE } };
@@ -32,6 +33,18 @@ void hak_heap_start(struct heap *h)
     for (size_t i = 0; i <= TABLE_SIZE_MAX / 16; i++)
         h->class_offset[i] = hak_heap_offset(i);
     h->until_sample = hak_sampled_interval();
+}
+
+bool hak_heap_count_class(struct heap *h, unsigned class_index)
+{
+    if (own_load(&h->class_counts[class_index]) != 0)
+        return true;
+    char *counts = hak_meta_alloc_untouched(sizeof(struct class_counters));
+    if (counts == NULL)
+        return false;
+    own_store(&h->class_counts[class_index],
+              (uint32_t)((size_t)(counts - hak_arena.meta) / META_CHUNK_MIN));
+    return true;
 }
 
 // ---- lists of slabs with free blocks ----
@@ -161,27 +174,44 @@ void hak_heap_release_kept(struct heap *h)
 
 uint32_t hak_heap_drain(struct heap *h)
 {
-    uint32_t count = 0;
+    uint32_t count = 0, slabs = 0;
     struct slab *next;
     for (struct slab *s = hak_remote_take_all(&h->inbox); s != NULL; s = next) {
         count += hak_remote_settle(s, &next);
         place(h, s);
+        slabs++;
     }
     hak_count(&h->counters.drains, 1);
-    hak_count(&h->counters.remote_drained, count);
+    hak_count(&h->counters.drained_slabs, slabs);
+    hak_count(&h->counters.drained, count);
     return count;
 }
 
 // ---- refill ----
+
+// Notes that the slab is taken from. One out of the list may be the current one.
+static struct slab *take_from(struct heap *h, unsigned class_index, struct slab *s,
+                              enum refill_source source)
+{
+    struct class_counters *n = hak_heap_counts(h, class_index);
+    uint32_t unit = hak_slab_unit(s) + 1;
+    if (source == REFILL_PARTIAL && unit == n->current)
+        source = REFILL_CURRENT;
+    n->current = unit;
+    hak_count(&n->taken[source], 1);
+    return s;
+}
 
 // A slab of the class with free blocks, or NULL.
 static struct slab *find_slab(struct heap *h, unsigned class_index, enum pool_effort effort)
 {
     struct slab *first = h->first[class_index];
     if (first != NULL && (is_tracked(class_index) || has_used(first)))
-        return first;
-    if ((hak_heap_drain(h) != 0 || first != NULL) && h->first[class_index] != NULL)
-        return h->first[class_index];
+        return take_from(h, class_index, first, REFILL_PARTIAL);
+    bool drained = hak_heap_drain(h) != 0;
+    struct slab *now = h->first[class_index];
+    if (now != NULL && (drained || first != NULL))
+        return take_from(h, class_index, now, now == first ? REFILL_PARTIAL : REFILL_INBOX);
     const struct size_class *c = &hak_classes[class_index];
     struct run r;
     enum pool_stage stage;
@@ -192,8 +222,7 @@ static struct slab *find_slab(struct heap *h, unsigned class_index, enum pool_ef
     hak_slab_begin(s, class_index, r.units, r.warm == 0);
     hak_remote_begin(s, &h->inbox);
     link_first(h, class_index, s);
-    hak_count(&h->counters.stage[stage], 1);
-    return s;
+    return take_from(h, class_index, s, REFILL_POOL_EMPTY + (stage - POOL_FROM_EMPTY));
 }
 
 static void unlink_if_full(struct heap *h, unsigned class_index, struct slab *s)
@@ -221,13 +250,13 @@ static void *refill_tracked(struct heap *h, unsigned class_index, enum pool_effo
     if (count != 0) {
         p = slots[count];
         own_store(&m->top, slots + count);
-        hak_count(&h->counters.refilled[class_index], count);
     } else {
         p = MITIGATE_RANDOM ? hak_slab_take_untouched_random(s, random)
                             : hak_slab_take_untouched(s);
         *zero = true;
-        hak_count(&h->counters.refilled[class_index], 1);
+        count = 1;
     }
+    hak_count(&hak_heap_counts(h, class_index)->refilled, count);
     unlink_if_full(h, class_index, s);
     return p;
 }
@@ -236,7 +265,6 @@ void *hak_heap_refill(struct heap *h, unsigned class_index, enum pool_effort eff
 {
     struct magazine *m = &h->magazines[class_index];
     *zero = false;
-    hak_count(&h->counters.refills, 1);
     if (is_tracked(class_index))
         return refill_tracked(h, class_index, effort, zero);
     void **slots = hak_magazine_slots(m);
@@ -247,6 +275,8 @@ void *hak_heap_refill(struct heap *h, unsigned class_index, enum pool_effort eff
         struct slab *s = count == 0 ? find_slab(h, class_index, effort) : h->first[class_index];
         if (s == NULL || (count != 0 && !has_used(s)))
             break;
+        if (count != 0)
+            take_from(h, class_index, s, REFILL_PARTIAL);
         count += MITIGATE_RANDOM ? hak_slab_take_random(s, slots + 1 + count, want - count,
                                                         UINT64_MAX, &hak_heap_extra(h)->random)
                                  : hak_slab_take(s, slots + 1 + count, want - count);
@@ -254,7 +284,7 @@ void *hak_heap_refill(struct heap *h, unsigned class_index, enum pool_effort eff
     }
     if (count == 0)
         return NULL;
-    hak_count(&h->counters.refilled[class_index], count);
+    hak_count(&hak_heap_counts(h, class_index)->refilled, count);
     own_store(&m->top, slots + count);
     return slots[count];
 }
@@ -264,6 +294,7 @@ void *hak_heap_refill(struct heap *h, unsigned class_index, enum pool_effort eff
 // Blocks of one word of one slab, on their way from a magazine.
 struct batch {
     struct heap *heap;
+    struct class_counters *counts;
     const struct size_class *class;
     unsigned class_index;
     struct slab *slab; // NULL: none yet
@@ -284,8 +315,10 @@ static void emit(const struct batch *b)
         twice = hak_slab_give(s, b->word, b->bits);
     } else {
         twice = hak_remote_mark(s, b->word, b->bits);
-        hak_count(&b->heap->counters.remote_freed, (uint64_t)__builtin_popcountll(b->bits));
+        hak_count(&b->counts->flushed_remote, (uint64_t)__builtin_popcountll(b->bits));
+        hak_count(&b->counts->runs_remote, 1);
     }
+    hak_count(&b->counts->runs, 1);
     if (mistake(twice != 0)) {
         size_t index = b->word * 64 + lowest_bit(twice);
         hak_fault(FAULT_DOUBLE_FREE, b->base + index * b->class->block_bytes, b->class_index);
@@ -352,35 +385,42 @@ void hak_heap_flush(struct heap *h, unsigned class_index, uint32_t count)
     uint32_t held = hak_magazine_count(m);
     struct batch b = {
         .heap = h,
+        .counts = hak_heap_counts(h, class_index),
         .class = &hak_classes[class_index],
         .class_index = class_index,
     };
+    hak_heap_before(h, class_index);
     for (uint32_t i = 1; i <= count; i++)
         add_block(&b, slots[i]);
     finish_slab(&b);
     __builtin_memmove(slots + 1, slots + 1 + count, (held - count) * sizeof(void *));
     own_store(&m->top, slots + 1 + held - count);
+    hak_heap_after(h, class_index);
     hak_count(&h->counters.flushes, 1);
-    hak_count(&h->counters.flushed[class_index], count);
+    hak_count(&b.counts->flushed, count);
 }
 
 void hak_heap_free_one(struct heap *h, unsigned class_index, void *p)
 {
     struct batch b = {
         .heap = h,
+        .counts = hak_heap_counts(h, class_index),
         .class = &hak_classes[class_index],
         .class_index = class_index,
     };
     add_block(&b, p);
     finish_slab(&b);
+    hak_count(&b.counts->flushed, 1);
 }
 
 // The blocks that wait in the quarantine.
 static void end_quarantine(struct heap *h)
 {
     void *p;
-    while ((p = hak_quarantine_take(&hak_heap_extra(h)->quarantine)) != NULL)
+    while ((p = hak_quarantine_take(&hak_heap_extra(h)->quarantine)) != NULL) {
+        hak_count(&hak_heap_counts(h, hak_tag_of(p))->free_misses, 1);
         hak_heap_free_one(h, hak_tag_of(p), p);
+    }
 }
 
 void hak_heap_flush_all(struct heap *h)
@@ -412,7 +452,7 @@ unsigned hak_heap_adopt(struct heap *to, struct heap *from, unsigned class_index
         if (!hak_remote_try_hold(s))
             continue;
         unlink_slab(from, class_index, s);
-        hak_count(&to->counters.remote_drained, hak_remote_adopt(s, &to->inbox));
+        hak_count(&to->counters.drained, hak_remote_adopt(s, &to->inbox));
         link_last(to, class_index, s);
         adopted++;
     }
@@ -423,7 +463,9 @@ unsigned hak_heap_adopt(struct heap *to, struct heap *from, unsigned class_index
 bool hak_heap_ok(const struct heap *h)
 {
     for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
-        if (!hak_magazine_ok(&h->magazines[c]))
+        const struct magazine *m = &h->magazines[c];
+        if (!hak_magazine_ok(m) ||
+            (own_load(&m->capacity) != 0 && own_load(&h->class_counts[c]) == 0))
             return false;
         const struct slab *previous = NULL;
         for (const struct slab *s = h->first[c]; s != NULL; previous = s, s = s->next)

@@ -6,6 +6,7 @@
 #ifndef HAK_HEAP_H
 #define HAK_HEAP_H
 
+#include "counters.h"
 #include "held.h"
 #include "magazine.h"
 #include "options.h"
@@ -18,20 +19,6 @@ enum heap_state {
     HEAP_BUSY = 0, // a thread has it
     HEAP_IDLE,     // nobody: may be borrowed or claimed for a sweep
     HEAP_SWEPT,    // claimed by a sweeper
-};
-
-struct heap_counters {
-    struct own_u64 refilled[CLASS_COUNT + 1]; // blocks, slab to magazine
-    struct own_u64 flushed[CLASS_COUNT + 1];  // blocks, magazine to slab
-    struct own_u64 stage[POOL_FROM_NEW + 1];  // slabs, by where they came from
-    struct own_u64 released;                  // slabs given to the pool
-    struct own_u64 refills, flushes;
-    struct own_u64 remote_freed, remote_drained; // blocks
-    struct own_u64 drains;
-    struct own_u64 sweeps, adopted; // heaps looked at; slabs taken over
-    // Large and huge blocks: handed out less freed by this heap, and their usable bytes. Sums over
-    // all heaps are what is live; one heap's may be negative (modulo 2^64).
-    struct own_u64 large, huge, large_bytes;
 };
 
 // What prewarm.h did to a heap.
@@ -61,14 +48,19 @@ struct heap {
     struct slab *first[CLASS_COUNT + 1]; // slabs with free bits: taken from here ...
     struct slab *last[CLASS_COUNT + 1];  // ... and added here
     struct slab *kept[CLASS_COUNT + 1];  // an empty one kept for the next refill, or NULL
+    struct recent recent;        // large and huge runs
+    uint64_t now_ms;             // the clock when it entered its slow path
+    uint64_t trimmed_ms;         // when hak_cache_trim looked last
+    struct room room;            // what its magazines may hold (cache.c)
+    uint32_t until_sample;       // allocations until one is sampled (sampled.h)
+    struct heap_prewarm prewarm; // since the last hak_heap_flush_all
+
+    // Owner only; statistics read it.
+    struct own_u32 thread;  // the kernel's id of the thread that has it; 0: none
+    struct own_u32 threads; // that had it so far
+    struct own_u32 class_counts[CLASS_COUNT + 1]; // hak_heap_counts: 64ths of metadata; 0: none yet
+    struct class_counters bare_counts; // of classes without a magazine, for want of metadata memory
     struct heap_counters counters;
-    struct recent recent;                    // large and huge runs
-    uint64_t now_ms;                         // the clock when it entered its slow path
-    uint64_t trimmed_ms;                     // when hak_cache_trim looked last
-    uint64_t refilled_then[CLASS_COUNT + 1]; // counters.refilled at that time
-    struct room room;                        // what its magazines may hold (cache.c)
-    uint32_t until_sample;                   // allocations until one is sampled (sampled.h)
-    struct heap_prewarm prewarm;             // since the last hak_heap_flush_all
 
     // Any thread.
     struct inbox inbox;
@@ -111,10 +103,12 @@ static inline bool hak_heap_is_real(const struct heap *h)
 }
 
 // What the table says of entry i: the magazine of its class. While allocations are sampled that of
-// no class, which is always empty, so that each of them comes to the slow path, which counts.
+// no class, which is always empty, so that each of them comes to the slow path, which counts; the
+// same while each hit is counted.
 static inline uint16_t hak_heap_offset(size_t i)
 {
-    unsigned class_index = hak_options.sample != 0 ? TAG_NONE : hak_class_of(i * 16);
+    bool each = hak_options.sample != 0 || hak_options.count_hits != 0;
+    unsigned class_index = each ? TAG_NONE : hak_class_of(i * 16);
     return (uint16_t)(class_index * sizeof(struct magazine));
 }
 
@@ -145,10 +139,33 @@ void hak_heap_release_kept(struct heap *h);
 unsigned hak_heap_adopt(struct heap *to, struct heap *from, unsigned class_index,
                         unsigned slabs_max);
 
-// Adds to a counter of the calling thread's heap.
-static inline void hak_count(struct own_u64 *counter, uint64_t n)
+// What the heap counts of the class. Any thread.
+static inline struct class_counters *hak_heap_counts(struct heap *h, unsigned class_index)
 {
-    own_store(counter, own_load(counter) + n);
+    size_t place = own_load(&h->class_counts[class_index]);
+    return place == 0 ? &h->bare_counts
+                      : (struct class_counters *)(hak_arena.meta + place * META_CHUNK_MIN);
+}
+
+// Makes counters of the class's own, before it gets a magazine. False: no metadata memory is left.
+bool hak_heap_count_class(struct heap *h, unsigned class_index);
+
+// Around a slow path of malloc or free that changes the magazine of a class. `Before`: blocks that
+// have left it since the last slow path were handed out, as far as their places were not filled
+// again. (With count_hits each malloc counts itself, and nothing is left to find out.)
+static inline void hak_heap_before(struct heap *h, unsigned class_index)
+{
+    struct class_counters *n = hak_heap_counts(h, class_index);
+    uint32_t left = own_load(&n->left);
+    uint32_t count = hak_magazine_count(&h->magazines[class_index]);
+    if (left > count)
+        hak_count(&n->malloc_hits, left - count);
+}
+
+static inline void hak_heap_after(struct heap *h, unsigned class_index)
+{
+    uint32_t count = hak_magazine_count(&h->magazines[class_index]);
+    own_store(&hak_heap_counts(h, class_index)->left, hak_options.count_hits != 0 ? 0 : count);
 }
 
 // Lists and magazines are consistent: slabs of the right class and owner, counts in range. The

@@ -16,6 +16,7 @@
 
 #include <seam/lock.h>
 #include <seam/os.h>
+#include <seam/thread.h>
 
 #include "cache.h"
 #include "meta.h"
@@ -29,6 +30,7 @@ static struct {
     struct atomic_u32 count; // heaps in the table
     struct atomic_u32 idle_count;
     struct atomic_u32 rotor; // next heap to sweep
+    struct atomic_u64 guest_frees;
 } heaps = { .lock = LOCK_INIT(RANK_HEAPS) };
 
 // Apart from the initialised data, so that only the pages in use exist.
@@ -41,6 +43,7 @@ void hak_heaps_start(void)
     init_cell(&heaps.count, 0);
     init_cell(&heaps.idle_count, 0);
     init_cell(&heaps.rotor, 0);
+    init_cell(&heaps.guest_frees, 0);
 }
 
 uint32_t hak_heaps_count(void)
@@ -51,6 +54,21 @@ uint32_t hak_heaps_count(void)
 uint32_t hak_heaps_idle(void)
 {
     return load_relaxed(HEAPS_IDLE_COUNT, &heaps.idle_count);
+}
+
+void hak_heaps_count_guest_free(void)
+{
+    tally(GUEST_FREE, &heaps.guest_frees);
+}
+
+uint64_t hak_heaps_guest_frees(void)
+{
+    return load_relaxed(GUEST_FREES_READ, &heaps.guest_frees);
+}
+
+const struct lock *hak_heaps_lock(void)
+{
+    return &heaps.lock;
 }
 
 struct heap *hak_heaps_at(uint32_t index)
@@ -109,6 +127,14 @@ static struct heap *take_ready(void)
     return h;
 }
 
+// Notes that the calling thread has it.
+static struct heap *lend(struct heap *h)
+{
+    own_store(&h->thread, hak_thread_id());
+    own_store(&h->threads, own_load(&h->threads) + 1);
+    return h;
+}
+
 struct heap *hak_heaps_borrow(void)
 {
     lock_acquire(&heaps.lock);
@@ -118,7 +144,7 @@ struct heap *hak_heaps_borrow(void)
     if (h == NULL)
         h = take_ready();
     lock_release(&heaps.lock);
-    return h;
+    return h != NULL ? lend(h) : NULL;
 }
 
 static bool prewarm(struct heap *h)
@@ -132,8 +158,7 @@ struct heap *hak_heaps_borrow_ready(void)
     lock_acquire(&heaps.lock);
     struct heap *h = take_ready();
     lock_release(&heaps.lock);
-    if (h == NULL)
-        h = hak_heaps_borrow();
+    h = h != NULL ? lend(h) : hak_heaps_borrow();
     if (h != NULL && !h->prewarm.done)
         prewarm(h);
     return h;
@@ -143,6 +168,7 @@ struct heap *hak_heaps_borrow_ready(void)
 static void push_idle(struct heap *h)
 {
     struct heap **stack = h->prewarm.done ? &heaps.ready : &heaps.idle;
+    own_store(&h->thread, 0);
     lock_acquire(&heaps.lock);
     h->next_idle = *stack;
     *stack = h;
@@ -234,8 +260,18 @@ bool hak_heaps_sweep(struct heap *mine, unsigned class_index, uint32_t heaps_max
     return gained;
 }
 
-void hak_heaps_after_fork(const struct heap *mine)
+size_t hak_heaps_purge(struct heap *mine, uint64_t delay_ms, size_t units_max)
 {
+    size_t units = hak_pool_purge(mine->now_ms, delay_ms, units_max);
+    hak_count(&mine->counters.purges, 1);
+    hak_count(&mine->counters.purged_units, units);
+    return units;
+}
+
+void hak_heaps_after_fork(struct heap *mine)
+{
+    if (hak_heap_is_real(mine))
+        own_store(&mine->thread, hak_thread_id());
     for (uint32_t i = 0, count = hak_heaps_count(); i < count; i++) {
         struct heap *h = hak_heaps_at(i);
         store_relaxed(FORK_INSIDE_RESET, &h->inside, 0);

@@ -28,8 +28,11 @@ void hak_heaps_make_ready(void);
 // then prewarmed ones are flushed too. Returns whether anything came of it.
 bool hak_heaps_sweep(struct heap *mine, unsigned class_index, uint32_t heaps_max);
 
+// hak_pool_purge at the time that mine->now_ms says, counted by the caller's heap.
+size_t hak_heaps_purge(struct heap *mine, uint64_t delay_ms, size_t units_max);
+
 // In the child of a fork: the heaps of all other threads become idle.
-void hak_heaps_after_fork(const struct heap *mine);
+void hak_heaps_after_fork(struct heap *mine);
 
 // Heaps made so far, and of them idle. Heap `index` below the count.
 uint32_t hak_heaps_count(void);
@@ -39,6 +42,13 @@ struct heap *hak_heaps_at(uint32_t index);
 // Where the count lies, 32 bits, and the table of pointers.
 const void *hak_heaps_count_at(void);
 const void *hak_heaps_table_at(void);
+
+// Blocks of classes freed by threads that could not get a heap.
+void hak_heaps_count_guest_free(void);
+uint64_t hak_heaps_guest_frees(void);
+
+struct lock;
+const struct lock *hak_heaps_lock(void); // for statistics
 
 void hak_heaps_start(void);
 

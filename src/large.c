@@ -159,6 +159,7 @@ static void *hand_out_recent(struct heap *h, size_t n, size_t align, bool zero)
         hak_recent_keep(&h->recent, s, h->now_ms);
         return NULL;
     }
+    hak_count(&h->counters.large_taken[LARGE_KEPT], 1);
     own_store(&s->bytes, hak_large_usable(n));
     if (zero) {
         sanitize_open(hak_slab_base(s), n);
@@ -211,6 +212,7 @@ void *hak_large_alloc(struct heap *h, size_t n, size_t align, bool zero)
         stage = hak_pool_acquire_kind(KIND_LARGE, units, units, align_units, POOL_EXHAUSTIVE, &r);
     if (stage == POOL_NONE)
         return NULL;
+    hak_count(&h->counters.large_taken[stage], 1);
     if (zero)
         zero_warm(&r, margin.before);
     return hand_out_run(h, &r, margin.before, SLAB_LARGE, n);
@@ -237,6 +239,7 @@ void *hak_huge_alloc(struct heap *h, size_t n, size_t align, bool zero)
         stage = hak_pool_acquire_huge(units_for(n), align, zero, &r);
     if (stage == POOL_NONE)
         return NULL;
+    hak_count(&h->counters.large_taken[stage], 1);
     return hand_out_run(h, &r, margin.before, SLAB_HUGE, n);
 }
 

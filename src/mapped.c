@@ -34,6 +34,11 @@ static struct {
     struct atomic_u64 live;
 } registry = { .lock = LOCK_INIT(RANK_REGISTRY) };
 
+const struct lock *hak_mapped_lock(void)
+{
+    return &registry.lock;
+}
+
 void hak_mapped_start(void)
 {
     registry.cells = NULL;

@@ -27,4 +27,7 @@ bool hak_mapped_ok(void);
 
 void hak_mapped_start(void);
 
+struct lock;
+const struct lock *hak_mapped_lock(void); // for statistics
+
 #endif

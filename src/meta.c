@@ -28,6 +28,11 @@ static struct {
     struct piece *free[META_SIZES];
 } meta = { .lock = LOCK_INIT(RANK_META) };
 
+const struct lock *hak_meta_lock(void)
+{
+    return &meta.lock;
+}
+
 static unsigned size_index(size_t bytes)
 {
     return bytes <= META_CHUNK_MIN ? 0 : highest_bit(bytes - 1) + 1 - lowest_bit(META_CHUNK_MIN);
@@ -78,6 +83,14 @@ void *hak_meta_alloc(size_t bytes)
     lock_release(&meta.lock);
     if (used != NULL)
         __builtin_memset(used, 0, piece_bytes);
+    return p;
+}
+
+void *hak_meta_alloc_untouched(size_t bytes)
+{
+    lock_acquire(&meta.lock);
+    void *p = bump(META_CHUNK_MIN << size_index(bytes));
+    lock_release(&meta.lock);
     return p;
 }
 

@@ -10,6 +10,10 @@
 // At least `bytes` of zeroed memory, aligned to META_CHUNK_MIN; NULL when exhausted.
 void *hak_meta_alloc(size_t bytes);
 
+// The same, of memory that no one had before: whoever comes to it early, without an order, finds
+// zero or what was written since. At most META_CHUNK_MIN << 15 bytes.
+void *hak_meta_alloc_untouched(size_t bytes);
+
 // Takes back what hak_meta_alloc(bytes) returned.
 void hak_meta_free(void *p, size_t bytes);
 
@@ -18,5 +22,8 @@ size_t hak_meta_bytes(void);
 
 // Forgets everything: called by hak_start before the first allocation of a new arena.
 void hak_meta_start(void);
+
+struct lock;
+const struct lock *hak_meta_lock(void); // for statistics
 
 #endif

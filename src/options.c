@@ -19,7 +19,9 @@
     X(purge_delay_ms, 0, 3600000, 100, "time that free units stay committed") \
     X(cache_kib, 1, 65536, 128, "bound of one magazine, KiB of blocks")       \
     X(huge_pages, 0, 1, 0, "1: advise 2 MiB pages")                           \
-    X(stats, 0, 2, 0, "at exit: 1 statistics as text, 2 as JSON")             \
+    X(stats, 0, 3, 0, "at exit: 1 statistics as text, 2 JSON, 3 CSV")         \
+    X(stats_signal, 0, 64, 0, "the signal that prints them at any time")      \
+    X(count_hits, 0, 1, 0, "1: count each malloc, for exact numbers of hits") \
     X(sample, 0, 1000000000, 0, "guard one of so many allocations; 0: none")  \
     X(foreign, 0, 1, 0, "at exit: 1 call sites of foreign frees")             \
     X(prewarm_threads, 0, 64, 0, "heaps kept ready for new threads")

@@ -27,8 +27,10 @@ struct ON_SEALED_PAGE options {
     uint64_t purge_delay_ms;  // how long free units stay committed
     uint64_t cache_kib;       // bound of one magazine, KiB of blocks
     uint64_t huge_pages;      // 1: advise 2 MiB pages for SuperSlabs
-    uint64_t stats;           // at exit: 0 nothing, 1 text, 2 JSON on standard error
+    uint64_t stats;           // at exit: 0 nothing, 1 text, 2 JSON, 3 CSV on standard error
     uint64_t sample;          // one of so many allocations is guarded; 0: none
+    uint64_t count_hits;      // 1: each malloc counts, so that numbers of hits are exact
+    uint64_t stats_signal;    // the signal that prints statistics; 0: none
     uint64_t foreign;         // at exit: 1 report call sites that freed foreign pointers
     uint64_t prewarm_threads; // heaps kept ready for new threads; 0: new threads start cold
     struct prewarm_item prewarm[PREWARM_CLASSES_MAX]; // the first without blocks ends them

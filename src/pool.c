@@ -26,15 +26,12 @@
 static struct {
     ON_OWN_LINE struct atomic_u64 next_purge_ms; // written by the winner of hak_pool_tick
     ON_OWN_LINE struct atomic_u32 rotor;         // where the second scan begins
-    struct atomic_u64 purges, purged_units;
 } pool;
 
 void hak_pool_start(void)
 {
     init_cell(&pool.next_purge_ms, 0);
     init_cell(&pool.rotor, 0);
-    init_cell(&pool.purges, 0);
-    init_cell(&pool.purged_units, 0);
 }
 
 // What is asked for: a run of `units` from a multiple of `align` on, of a kind.
@@ -420,7 +417,6 @@ static size_t purge_units(uint32_t superslab, uint32_t bits)
 size_t hak_pool_purge(uint64_t now_ms, uint64_t delay_ms, size_t units_max)
 {
     size_t purged = 0;
-    fetch_add_relaxed(PURGE_COUNT, &pool.purges, 1);
     for (uint32_t i = 0; purged < units_max; i++) {
         i = hak_superslab_next(i, true);
         if (i == UINT32_MAX)
@@ -436,16 +432,7 @@ size_t hak_pool_purge(uint64_t now_ms, uint64_t delay_ms, size_t units_max)
         if (old != 0)
             purged += purge_units(i, hak_superslab_claim_empty(i, old));
     }
-    fetch_add_relaxed(PURGED_UNITS, &pool.purged_units, purged);
     return purged;
-}
-
-struct pool_stats hak_pool_stats(void)
-{
-    return (struct pool_stats){
-        .purges = load_relaxed(POOL_STATS_PURGES, &pool.purges),
-        .purged_units = load_relaxed(POOL_STATS_UNITS, &pool.purged_units),
-    };
 }
 
 size_t hak_pool_empty_units(void)

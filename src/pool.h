@@ -51,10 +51,6 @@ size_t hak_pool_purge(uint64_t now_ms, uint64_t delay_ms, size_t units_max);
 // On every slow path: whether it is time for a purge (true for one thread at a time).
 bool hak_pool_tick(uint64_t now_ms, uint64_t delay_ms);
 
-struct pool_stats {
-    uint64_t purges, purged_units;
-};
-struct pool_stats hak_pool_stats(void);
 size_t hak_pool_empty_units(void); // walks the begun SuperSlabs
 
 void hak_pool_start(void);

@@ -143,6 +143,12 @@ void hak_put_text_column(struct printer *out, const char *text, unsigned width)
     put_spaces(out, n, width);
 }
 
+void hak_put_text_right(struct printer *out, const char *text, unsigned width)
+{
+    put_spaces(out, text_length(text), width);
+    hak_put_text(out, text);
+}
+
 void hak_put_decimal_column(struct printer *out, uint64_t value, unsigned width)
 {
     char digits[DIGITS_MAX];

@@ -41,8 +41,10 @@ void hak_put_hex(struct printer *out, uint64_t value);
 // unit is 1 to 2^60.
 void hak_put_fixed(struct printer *out, uint64_t value, uint64_t unit);
 
-// Columns of `width` characters, wider if the content is: text to the left, figures to the right.
+// Columns of `width` characters, wider if the content is: text to the left or right, figures to the
+// right.
 void hak_put_text_column(struct printer *out, const char *text, unsigned width);
+void hak_put_text_right(struct printer *out, const char *text, unsigned width);
 void hak_put_decimal_column(struct printer *out, uint64_t value, unsigned width);
 void hak_put_fixed_column(struct printer *out, uint64_t value, uint64_t unit, unsigned width);
 

@@ -49,6 +49,11 @@ static uint64_t random_word(void)
     return z ^ z >> 31;
 }
 
+const struct lock *hak_sampled_lock(void)
+{
+    return &lock;
+}
+
 uint32_t hak_sampled_interval(void)
 {
     uint64_t average = hak_options.sample;

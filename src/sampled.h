@@ -18,8 +18,9 @@ struct ON_SEALED_PAGE sampled_pool {
 };
 extern struct sampled_pool hak_sampled __attribute__((visibility("hidden")));
 
-// 1 once there is a pool. Read by any thread, also before the set-up that it takes part in; until a
-// thread has a heap, what it reads means nothing.
+// 1 while allocations of classes are looked at one by one: there is a pool, or each hit is counted.
+// Read by any thread, also before the set-up that it takes part in; until a thread has a heap, what
+// it reads means nothing.
 extern struct own_u32 hak_sampling __attribute__((visibility("hidden")));
 
 // Any thread, anywhere.
@@ -42,6 +43,9 @@ void hak_sampled_free(void *p);
 // Bytes that were asked for at p, which is in the pool; the fault is `otherwise` if no block that
 // is handed out begins there.
 size_t hak_sampled_usable(const void *p, enum fault otherwise);
+
+struct lock;
+const struct lock *hak_sampled_lock(void); // for statistics
 
 // Once at start, if the option is set. Refused: nothing is sampled.
 void hak_sampled_start(void);

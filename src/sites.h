@@ -14,6 +14,9 @@
     X(LOCK_SPIN, "hint: a bounded number of turns, then the futex")                                \
     X(LOCK_WAIT, "acquire: pairs with LOCK_RELEASE; leaves 'someone may wait' behind")             \
     X(LOCK_RELEASE, "release: publishes the critical section to the next holder")                  \
+    /* retries.c */                                                                                \
+    X(RETRY, "relaxed: a counter")                                                                 \
+    X(RETRIES_READ, "relaxed: statistics")                                                         \
     /* seam/os.c */                                                                                \
     X(PAGE_SIZE_READ, "relaxed: a constant, or 0 before it is known")                              \
     X(PAGE_SIZE_WRITE, "relaxed: every thread writes the same")                                    \
@@ -131,10 +134,6 @@
     X(TICK_LOAD, "relaxed: a time; TICK_CAS decides")                                              \
     X(TICK_CAS, "relaxed: elects who purges; the units themselves are claimed")                    \
     X(PURGE_STAMP, "relaxed: ordered by reading the word; an old stamp only means an early purge") \
-    X(PURGE_COUNT, "relaxed: a counter")                                                           \
-    X(PURGED_UNITS, "relaxed: a counter")                                                          \
-    X(POOL_STATS_PURGES, "relaxed: statistics")                                                    \
-    X(POOL_STATS_UNITS, "relaxed: statistics")                                                     \
     /* held.c */                                                                                   \
     X(HELD_TOTAL, "relaxed: a bound that may be exceeded by a few")                                \
     X(HELD_PLUS, "relaxed: a counter")                                                             \
@@ -149,6 +148,8 @@
     X(HEAPS_COUNT_MAKE, "relaxed: written under the same lock")                                    \
     X(HEAPS_TABLE_WRITE, "relaxed: published by HEAPS_ADD")                                        \
     X(HEAPS_ADD, "release: the heap and its table entry, to HEAPS_COUNT")                          \
+    X(GUEST_FREE, "relaxed: a counter")                                                            \
+    X(GUEST_FREES_READ, "relaxed: statistics")                                                     \
     X(HEAPS_IDLE_PLUS, "relaxed: a counter")                                                       \
     X(HEAP_RETURN, "release: the heap, to HEAP_BORROW and SWEEP_CLAIM")                            \
     X(SWEEP_ROTOR, "relaxed: whose turn it is")                                                    \
@@ -211,6 +212,9 @@
     X(MAPPED_ANY_FREE, "relaxed: as MAPPED_COUNT")                                                 \
     X(MAPPED_UNCOUNT, "relaxed: a counter")                                                        \
     X(MAPPED_STATS, "relaxed: as MAPPED_COUNT")                                                    \
+    /* report.c */                                                                                 \
+    X(REPORT_BUSY, "acquire: pairs with REPORT_DONE, the report as its last user left it")         \
+    X(REPORT_DONE, "release: the report, to REPORT_BUSY")                                          \
     /* audit.c */                                                                                  \
     X(AUDIT_INBOX, "relaxed: at a quiescent point")                                                \
     X(AUDIT_LINK, "relaxed: at a quiescent point")                                                 \

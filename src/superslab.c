@@ -39,6 +39,11 @@ static struct {
     struct atomic_u64 peak;
 } committed;
 
+const struct lock *hak_superslabs_lock(void)
+{
+    return &superslabs.lock;
+}
+
 void hak_superslabs_start(void)
 {
     if (MITIGATE_GUARDS)

@@ -89,4 +89,7 @@ bool hak_superslab_ok(uint32_t superslab);
 
 void hak_superslabs_start(void);
 
+struct lock;
+const struct lock *hak_superslabs_lock(void); // for statistics
+
 #endif

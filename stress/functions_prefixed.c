@@ -36,6 +36,32 @@ static void call_get_class_stats(void)
     function_expect(!hak_get_class_stats(100000, &stats), "a class that does not exist");
 }
 
+// Before the first call of all there is no heap.
+static void call_get_heap_stats(void)
+{
+    struct hak_heap_stats stats;
+    bool found = hak_get_heap_stats(0, &stats);
+
+    function_expect(found ? stats.heap == 0 && stats.threads > 0 : older == NULL, "heap 0");
+    function_expect(!hak_get_heap_stats(UINT32_MAX, &stats), "a heap that does not exist");
+}
+
+static void call_get_lock_stats(void)
+{
+    struct hak_lock_stats stats;
+
+    function_expect(hak_get_lock_stats(0, &stats) && stats.slept <= stats.contended, "lock 0");
+    function_expect(!hak_get_lock_stats(1000, &stats), "a lock that does not exist");
+}
+
+static void call_get_retry_stats(void)
+{
+    struct hak_retry_stats stats;
+
+    function_expect(hak_get_retry_stats(0, &stats) && stats.name[0] != 0, "loop 0");
+    function_expect(!hak_get_retry_stats(1000, &stats), "a loop that does not exist");
+}
+
 static int open_file(void)
 {
     int fd = memfd_create("stress", MFD_CLOEXEC);
@@ -67,6 +93,11 @@ static void call_print_stats(void)
 static void call_print_stats_json(void)
 {
     printed(hak_print_stats_json, true);
+}
+
+static void call_print_stats_csv(void)
+{
+    printed(hak_print_stats_csv, true);
 }
 
 static void call_print_foreign(void)
@@ -107,8 +138,12 @@ const struct function functions_own[] = {
     { "free_aligned_sized", call_free_aligned_sized },
     { "get_stats", call_get_stats },
     { "get_class_stats", call_get_class_stats },
+    { "get_heap_stats", call_get_heap_stats },
+    { "get_lock_stats", call_get_lock_stats },
+    { "get_retry_stats", call_get_retry_stats },
     { "print_stats", call_print_stats },
     { "print_stats_json", call_print_stats_json },
+    { "print_stats_csv", call_print_stats_csv },
     { "print_foreign", call_print_foreign },
     { "write_map", call_write_map },
     { "audit", call_audit },

@@ -1,4 +1,5 @@
 // stack.c: no stacks and no signals on logical threads: nothing is sampled there (src/sampled.h).
+#include <seam/signals.h>
 #include <seam/stack.h>
 
 void hak_stack_start(void)
@@ -21,4 +22,10 @@ const char *hak_stack_module(const void *pc, size_t *offset)
 
 void hak_stack_watch_access(void)
 {
+}
+
+enum signal_watched hak_signal_watch(int number)
+{
+    (void)number;
+    return SIGNAL_REFUSED;
 }

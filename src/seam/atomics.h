@@ -17,7 +17,10 @@
 //     and acq_rel forms of it read with acquire order also on failure.
 //
 //   init_cell     (cell, value)   before any other thread can reach the cell; not atomic
-//   spin_hint     (SITE)          in every retry loop
+//   spin_hint     (SITE)          in every retry loop; counts the turn (retries.h)
+//   wait_hint     (SITE)          where a turn waits for another thread: not counted
+//   tally         (SITE, cell)    adds 1 to a u64 that only statistics read; relaxed, and no
+//                                 scheduling point of a test build
 //
 // SITE is a name out of sites.h, used at one place only: a test build identifies, traces and
 // weakens each operation by it. A release build does not see it.
@@ -124,14 +127,20 @@ struct own_ptr {
 // Orders the owner's own stores for the kernel's snapshot of memory in fork: no instruction.
 #define own_order() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 
+#define tally(site, cell) ((void)fetch_add_relaxed(site, cell, 1))
+
 // The processor's hint for a spinning thread.
 #if defined(__x86_64__)
-#define spin_hint(site) (HAK_AT(site), __builtin_ia32_pause())
+#define wait_hint(site) (HAK_AT(site), __builtin_ia32_pause())
 #elif defined(__aarch64__)
-#define spin_hint(site) (HAK_AT(site), ({ __asm__ volatile("yield"); }))
+#define wait_hint(site) (HAK_AT(site), ({ __asm__ volatile("yield"); }))
 #else
 #error "atomics.h: x86-64 and aarch64 are the processors this was written for"
 #endif
+
+// Counts a turn of the retry loop. Contended paths only: defined in retries.c.
+void hak_count_retry(enum site site);
+#define spin_hint(site) (hak_count_retry(SITE_##site), wait_hint(site))
 
 #pragma GCC poison __atomic_load_n __atomic_store_n __atomic_exchange_n __atomic_fetch_or
 #pragma GCC poison __atomic_fetch_and __atomic_fetch_add __atomic_fetch_sub

@@ -48,17 +48,20 @@ static bool spin(struct lock *l)
             return false;
         if (seen == FREE && cas_weak_acquire(LOCK_SPIN_TRY, &l->state, &seen, HELD))
             return true;
-        spin_hint(LOCK_SPIN);
+        wait_hint(LOCK_SPIN);
     }
     return false;
 }
 
+// Counts when it holds the lock: so it costs no atomic operation, and none without contention.
 static NOINLINE void acquire_contended(struct lock *l)
 {
-    if (spin(l))
-        return;
-    while (exchange_acquire(LOCK_WAIT, &l->state, CONTENDED) != FREE)
-        futex(l, FUTEX_WAIT_PRIVATE, CONTENDED);
+    bool slept = false;
+    if (!spin(l))
+        for (; exchange_acquire(LOCK_WAIT, &l->state, CONTENDED) != FREE; slept = true)
+            futex(l, FUTEX_WAIT_PRIVATE, CONTENDED);
+    own_store(&l->contended, own_load(&l->contended) + 1);
+    own_store(&l->slept, own_load(&l->slept) + slept);
 }
 
 void hak_lock_acquire(struct lock *l)

@@ -19,11 +19,17 @@ enum lock_rank {
 struct lock {
     struct atomic_u32 state; // 0 free, 1 held, 2 held and someone may wait
     uint32_t rank;
+    // Acquisitions that did not get it at once, and those of them that called the kernel.
+    // Written by the holder.
+    struct own_u64 contended, slept;
 };
 
-#define LOCK_INIT(r) \
-    {                \
-        { 0 }, (r)   \
+#define LOCK_INIT(r)       \
+    {                      \
+        { 0 }, (r), { 0 }, \
+        {                  \
+            0              \
+        }                  \
     }
 
 void hak_lock_acquire(struct lock *l);

@@ -6,11 +6,11 @@
 
 enum { BLOCKS = 60, BYTES = 1000, STOCK = 2 };
 
-static uint64_t refills(void)
+static uint64_t misses(void)
 {
     struct hak_stats stats;
     hak_get_stats(&stats);
-    return stats.refills;
+    return stats.flow.malloc_misses;
 }
 
 static uint64_t faults(void)
@@ -25,7 +25,7 @@ static int use(void)
     static __thread void *blocks[BLOCKS];
     memset(blocks, 0, sizeof blocks);
     faults(); // what these calls need themselves is there from now on
-    uint64_t refills_before = refills(), faults_before = faults();
+    uint64_t misses_before = misses(), faults_before = faults();
     for (int i = 0; i < BLOCKS; i++) {
         blocks[i] = malloc(BYTES);
         if (blocks[i] == NULL)
@@ -33,7 +33,7 @@ static int use(void)
         memset(blocks[i], i, BYTES);
     }
     uint64_t faulted = faults() - faults_before;
-    if (refills() != refills_before)
+    if (misses() != misses_before)
         return 2;
     for (int i = 0; i < BLOCKS; i++)
         free(blocks[i]);
@@ -42,7 +42,7 @@ static int use(void)
 
 static void *use_in_thread(void *result)
 {
-    free(malloc(1)); // a thread is attached by its first call
+    free(opaque_pointer(malloc(1))); // a thread is attached by its first call
     *(int *)result = use();
     return NULL;
 }

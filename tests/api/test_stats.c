@@ -29,7 +29,7 @@ static void assert_consistent(void)
         assert_true(c.block_bytes > below && c.block_bytes % 16 == 0);
         below = c.block_bytes;
         assert_true(c.live + c.cached <= c.capacity);
-        assert_true(c.refilled >= c.cached);
+        assert_true(c.flow.refilled >= c.cached);
         live += c.live;
         cached += c.cached;
         capacity += c.capacity;
@@ -319,7 +319,7 @@ static void json_report(void **state)
     assert_int_equal(json_number(text, "huge_live"), s.huge_live);
     assert_int_equal(json_number(text, "foreign_frees"), s.foreign_frees);
     assert_int_equal(json_number(text, "remote_freed"), s.remote_freed);
-    assert_int_equal(json_number(text, "slabs_from_new"), s.slabs_from_new);
+    assert_int_equal(json_number(text, "from_new"), s.flow.from_new);
     hak_free(small);
     hak_free(large);
     hak_free(huge);

@@ -14,7 +14,7 @@
 
 long model_futex(long number, ...);
 
-static struct lock lock = LOCK_INIT(RANK_HEAPS);
+struct lock scenario_lock = LOCK_INIT(RANK_HEAPS);
 static uint32_t payload, holders, rounds;
 static bool asleep[SCHED_THREADS_MAX];
 
@@ -58,7 +58,7 @@ long model_futex(long number, ...)
 static void setup_lock(void *arg)
 {
     (void)arg;
-    lock = (struct lock)LOCK_INIT(RANK_HEAPS);
+    scenario_lock = (struct lock)LOCK_INIT(RANK_HEAPS);
     payload = holders = rounds = 0;
     memset(asleep, 0, sizeof asleep);
 }
@@ -66,20 +66,20 @@ static void setup_lock(void *arg)
 static void hold_lock(void *arg, uint32_t t)
 {
     (void)arg, (void)t;
-    hak_lock_acquire(&lock);
+    hak_lock_acquire(&scenario_lock);
     if (holders++ != 0)
         sched_fail("check", "two threads hold the lock");
     if (sched_load(&read_payload, &payload) != rounds)
         sched_fail("check", "the last holder is not done");
     sched_store(&write_payload, &payload, ++rounds);
     holders--;
-    hak_lock_release(&lock);
+    hak_lock_release(&scenario_lock);
 }
 
 static const char *lock_is_free(void *arg)
 {
     (void)arg;
-    return lock.state.raw == 0 ? NULL : "the lock is not free at the end";
+    return scenario_lock.state.raw == 0 ? NULL : "the lock is not free at the end";
 }
 
 const struct scenario lock_scenarios[] = {

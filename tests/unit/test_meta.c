@@ -106,12 +106,30 @@ static void test_exhaustion(void **state)
     assert_null(hak_meta_alloc(SIZE_MAX / 2));
 }
 
+// Memory that was someone's is not handed out as untouched.
+static void test_untouched(void **state)
+{
+    (void)state;
+    start_arena();
+    unsigned char *p = hak_meta_alloc(200);
+    memset(p, 0xa5, 200);
+    hak_meta_free(p, 200);
+    unsigned char *q = hak_meta_alloc_untouched(200);
+    assert_ptr_not_equal(q, p);
+    assert_int_equal((uintptr_t)q % META_CHUNK_MIN, 0);
+    assert_true(is_filled(q, 200, 0));
+    assert_ptr_equal(hak_meta_alloc(200), p);
+    while (hak_meta_alloc_untouched(64) != NULL)
+        ;
+    hak_meta_free(q, 200);
+    assert_null(hak_meta_alloc_untouched(64));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_reuse),
-        cmocka_unit_test(test_disjoint),
+        cmocka_unit_test(test_sizes),      cmocka_unit_test(test_reuse),
+        cmocka_unit_test(test_untouched),  cmocka_unit_test(test_disjoint),
         cmocka_unit_test(test_exhaustion),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -78,13 +78,13 @@ static void test_refused_values(void **state)
     expect_refusal("stats=1 ", "offset 6: not a decimal number: '1 '");
     expect_refusal("stats=0x1", "offset 6: not a decimal number: '0x1'");
     expect_refusal("stats=1=1", "offset 6: not a decimal number: '1=1'");
-    expect_refusal("stats=3", "offset 6: stats must be 0 to 2, not '3'");
+    expect_refusal("stats=4", "offset 6: stats must be 0 to 3, not '4'");
     expect_refusal("cache_kib=0", "offset 10: cache_kib must be 1 to 65536, not '0'");
     expect_refusal("cache_kib=65537", "offset 10: cache_kib must be 1 to 65536, not '65537'");
     expect_refusal("stats=18446744073709551616",
-                   "offset 6: stats must be 0 to 2, not '18446744073709551616'");
+                   "offset 6: stats must be 0 to 3, not '18446744073709551616'");
     expect_refusal("stats=18446744073709551617",
-                   "offset 6: stats must be 0 to 2, not '18446744073709551617'");
+                   "offset 6: stats must be 0 to 3, not '18446744073709551617'");
     expect_refusal("stats=99999999999999999999999999999x",
                    "offset 6: not a decimal number: '99999999999999999999999999999x'");
     expect_refusal("stats=\x01", "offset 6: not a decimal number: '?'");
@@ -223,7 +223,7 @@ static void test_random(void **state)
         unsigned refused = parse(&capture, text);
         assert_true(refused <= items);
         assert_true(items - refused <= 6); // an option holds once
-        assert_true(parsed.stats <= 2 && parsed.foreign <= 1 && parsed.huge_pages <= 1);
+        assert_true(parsed.stats <= 3 && parsed.foreign <= 1 && parsed.huge_pages <= 1);
         assert_true(parsed.cache_kib >= 1 && parsed.cache_kib <= 65536);
     }
 }

@@ -66,7 +66,7 @@ static void expect_ready(struct heap *h, size_t bytes, uint32_t blocks)
     unsigned class_index = class_of(bytes);
     void *taken[MAGAZINE_BLOCKS_MAX];
     assert_true(cached(h, bytes) >= blocks);
-    uint64_t refills = own_load(&h->counters.refills);
+    uint64_t refilled = own_load(&hak_heap_counts(h, class_index)->refilled);
     for (uint32_t i = 0; i < blocks; i++) {
         taken[i] = hak_magazine_pop(&h->magazines[class_index]);
         assert_non_null(taken[i]);
@@ -74,7 +74,7 @@ static void expect_ready(struct heap *h, size_t bytes, uint32_t blocks)
         assert_true(is_resident(taken[i]));
         assert_true(is_resident((char *)taken[i] + hak_class_bytes(class_index) - 1));
     }
-    assert_int_equal(own_load(&h->counters.refills), refills);
+    assert_int_equal(own_load(&hak_heap_counts(h, class_index)->refilled), refilled);
     for (uint32_t i = blocks; i != 0; i--)
         assert_true(hak_magazine_push(&h->magazines[class_index], taken[i - 1]));
 }

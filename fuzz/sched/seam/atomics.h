@@ -113,7 +113,14 @@ struct own_ptr {
 #define own_store(cell, v) __atomic_store_n(&(cell)->raw, v, __ATOMIC_RELAXED)
 #define own_order() ((void)0)
 
-#define spin_hint(site)                         \
+// Nothing may depend on what statistics count.
+#define tally(site, cell) \
+    ((void)SITE_##site,   \
+     __atomic_store_n(&(cell)->raw, __atomic_load_n(&(cell)->raw, __ATOMIC_RELAXED) + 1, 0))
+
+void hak_count_retry(enum site site);
+#define spin_hint(site) (hak_count_retry(SITE_##site), wait_hint(site))
+#define wait_hint(site)                         \
     ({                                          \
         SCHED_SITE(site, EVENT_YIELD, 0, 0, 0); \
         sched_yield_point(&at_);                \
