@@ -48,12 +48,12 @@ struct heap {
     struct slab *first[CLASS_COUNT + 1]; // slabs with free bits: taken from here ...
     struct slab *last[CLASS_COUNT + 1];  // ... and added here
     struct slab *kept[CLASS_COUNT + 1];  // an empty one kept for the next refill, or NULL
-    struct recent recent;        // large and huge runs
-    uint64_t now_ms;             // the clock when it entered its slow path
-    uint64_t trimmed_ms;         // when hak_cache_trim looked last
-    struct room room;            // what its magazines may hold (cache.c)
-    uint32_t until_sample;       // allocations until one is sampled (sampled.h)
-    struct heap_prewarm prewarm; // since the last hak_heap_flush_all
+    struct recent recent;                // large and huge runs
+    uint64_t now_ms;                     // the clock when it entered its slow path
+    uint64_t trimmed_ms;                 // when hak_cache_trim looked last
+    struct room room;                    // what its magazines may hold (cache.c)
+    uint32_t until_sample;               // allocations until one is sampled (sampled.h)
+    struct heap_prewarm prewarm;         // since the last hak_heap_flush_all
 
     // Owner only; statistics read it.
     struct own_u32 thread;  // the kernel's id of the thread that has it; 0: none
