@@ -195,13 +195,9 @@ static void the_nth_call(void)
     recover();
 }
 
-// Under qemu calloc's blocks are not always zero after a failure, which is not explained; on x86-64
-// with the same kernel before 5.7 (tests/aarch64/mremap.c) they are.
 static void any_single_call(void **state)
 {
     (void)state;
-    if (under_qemu())
-        skip();
     for (unsigned n = 1; n <= 120; n++) {
         inject.fail_at = n;
         int status = run_child(the_nth_call);
@@ -224,8 +220,6 @@ static void a_third_of_all(void)
 static void ten_thousand_failures(void **state)
 {
     (void)state;
-    if (under_qemu())
-        skip(); // as above
     assert_exited_0(run_child(a_third_of_all));
 }
 

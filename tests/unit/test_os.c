@@ -156,8 +156,8 @@ static void test_decommit_locked(void **state)
 {
     (void)state;
     char *p = committed(4 * page);
-    if (under_qemu() || mlock(p, 2 * page) != 0)
-        skip(); // qemu says yes to advice that it does not know; RLIMIT_MEMLOCK
+    if (mlock(p, 2 * page) != 0)
+        skip(); // RLIMIT_MEMLOCK
     memset(p, 0xa5, 4 * page);
     errno = 77;
     assert_true(os_decommit(p, 4 * page)); // over the edge of the locked part
