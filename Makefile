@@ -295,7 +295,7 @@ analyze: ## gcc -fanalyzer and clang-tidy over src/: no findings
 .PHONY: aarch64
 aarch64: ## cross-build for aarch64; unit and API tests under qemu-user
 	+$(MAKE) BUILD=$(BUILD)/aarch64 CC=$(AARCH64_CC) FLAVOUR=audit TEST_GEOMETRIES=small \
-	    TEST_OBJECTS=tests/aarch64/kernel.o TEST_LDFLAGS='-Wl,--wrap=mremap -Wl,--wrap=madvise' \
+	    TEST_OBJECTS=tests/aarch64/kernel.o TEST_LDFLAGS=-Wl,--wrap=mremap,--wrap=madvise \
 	    aarch64-run
 .PHONY: aarch64-run
 aarch64-run: $(UNIT_PROGRAMS) $(API_PROGRAMS) lib

@@ -1,9 +1,10 @@
 // oom: memory runs out, in every way it can.
 //
-//   injected   calls of the os seam fail at random (each one to one in 500) while threads use all
+//   injected   calls of the os seam fail at random (one in 500 to each) while threads use all
 //              tiers, trim, end and begin; then failures cease: all contents are intact, nothing
-//              is lost, everything can be had again. --count 10000: until so many calls have
-//              failed, of those rounds in which at most one in three does.
+//              is lost, everything can be had again. Each round once in this process, whose heap
+//              is warm, and once in a new one, which has everything to ask for.
+//              --count 10000: until so many calls have failed, of rounds in which not all do.
 //   limits     a new process under RLIMIT_AS (address space) from its start, or under RLIMIT_DATA
 //              (what is made writable) lowered in mid-life, fills its memory until NULL and frees
 //              it, again and again: it must get as much each time.
@@ -21,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,6 +30,9 @@
 #define SLOTS 256u
 #define LIVE_PER_THREAD_MAX (48 * MIB)
 #define ROUND_NS 200000000u
+#define FRESH_STEPS 300u
+#define SET_UP_ONE_IN 20u
+#define RATES 6u
 #define AFTER_BLOCKS 64u
 #define LIMIT_BYTES (384 * MIB)
 #define LIMIT_NONE SIZE_MAX
@@ -39,8 +44,13 @@
 struct member {
     struct run *run;
     uint64_t index;
-    uint64_t end_ns;
+    uint64_t end_ns; // or, if not 0:
+    unsigned steps;
     uint64_t nulls;
+};
+
+struct totals {
+    uint64_t failures, nulls;
 };
 
 static size_t any_size(struct rng *r)
@@ -80,7 +90,7 @@ static void *member_thread(void *arg)
     struct block blocks[SLOTS] = { { 0 } };
 
     w->null_allowed = true;
-    while (load_now_ns() < m->end_ns)
+    for (unsigned i = 0; m->steps != 0 ? i < m->steps : load_now_ns() < m->end_ns; i++)
         churn_once(w, &blocks[rng_below(&w->rng, SLOTS)]);
     for (unsigned i = 0; i < SLOTS; i++) {
         if (blocks[i].p != NULL)
@@ -104,43 +114,95 @@ static void all_is_well(struct run *r, uint64_t round)
     worker_end(w);
 }
 
-#define RATES 6u
-#define RATE_COUNTED 3u // where more fail, little is in use when it does
+// A round of failures, in which every thread makes so many steps (0: for a while).
+static void fail_for_a_round(struct run *r, uint64_t round, unsigned one_in, unsigned steps,
+                             struct totals *totals)
+{
+    struct member *members = load_books(r->threads, sizeof *members);
+    unsigned threads_before = load_count_threads();
+    uint64_t before = inject_count();
+
+    inject_failures(one_in, r->seed + round);
+    for (unsigned i = 0; i < r->threads; i++)
+        members[i] = (struct member){ r, round * 1024 + i, load_now_ns() + ROUND_NS, steps, 0 };
+    load_threads_run(r->threads, member_thread, members, sizeof *members);
+    inject_failures(0, 0);
+    for (unsigned i = 0; i < r->threads; i++)
+        totals->nulls += members[i].nulls;
+    totals->failures += inject_count() - before;
+    free(members);
+    load_wait_threads(threads_before);
+    load_audit("after injected failures", 0);
+    all_is_well(r, round);
+}
+
+// The same in a process that begins with failures: `--role fresh/ONE-IN/FILE`. Its figures go to
+// the descriptor FILE, if there is such a one.
+static int fresh_role(struct run *r, unsigned one_in, int file)
+{
+    struct totals totals = { 0, 0 };
+
+    r->threads = r->load->threads;
+    // Each failure of the set-up halves the arena, for good: where they are many, it comes before.
+    if (one_in < SET_UP_ONE_IN)
+        hak_free(hak_malloc(1));
+    inject_failures(one_in, r->seed);
+    watch_start(r);
+    fail_for_a_round(r, 0, one_in, FRESH_STEPS, &totals);
+    watch_end();
+    if (file >= 0 && write(file, &totals, sizeof totals) != sizeof totals)
+        load_fail(NULL, "cannot hand on the figures: %s", strerror(errno));
+    return 0;
+}
+
+static void fail_in_new_process(struct run *r, uint64_t round, unsigned one_in, int file,
+                                struct totals *totals)
+{
+    struct run part = { .load = r->load, .seed = r->seed + round };
+    struct totals found;
+    char role[48];
+    int status;
+
+    snprintf(role, sizeof role, "fresh/%u/%d", one_in, file);
+    if (ftruncate(file, 0) != 0 || lseek(file, 0, SEEK_SET) != 0)
+        load_fail(NULL, "cannot empty the file of figures: %s", strerror(errno));
+    status = load_spawn_role(&part, "oom", role);
+    if (status != 0)
+        load_fail(NULL, "`stress oom --role fresh/%u/-1 --seed %llu` ended with status %#x", one_in,
+                  (unsigned long long)part.seed, status);
+    if (pread(file, &found, sizeof found, 0) != sizeof found)
+        load_fail(NULL, "the new process left no figures");
+    totals->failures += found.failures;
+    totals->nulls += found.nulls;
+}
 
 static void injected(struct run *r)
 {
     static const unsigned one_in[RATES] = { 500, 100, 20, 3, 2, 1 };
-    struct member *members = load_books(r->threads, sizeof *members);
-    unsigned threads_before = load_count_threads();
-    uint64_t nulls = 0;
+    struct totals all = { 0, 0 };
+    struct totals fresh = { 0, 0 };
+    int file = memfd_create("figures", 0);
 
+    if (file < 0)
+        load_fail(NULL, "memfd_create: %s", strerror(errno));
     for (uint64_t round = 0; round < RATES || !load_over(r); round++) {
-        uint64_t end = load_now_ns() + ROUND_NS;
         unsigned rate = one_in[round % RATES];
-        uint64_t before = inject_count();
+        uint64_t before = all.failures + fresh.failures;
 
-        inject_failures(rate, r->seed + round);
-        for (unsigned i = 0; i < r->threads; i++)
-            members[i] = (struct member){ r, round * 1024 + i, end, 0 };
-        load_threads_run(r->threads, member_thread, members, sizeof *members);
-        inject_failures(0, 0);
-        for (unsigned i = 0; i < r->threads; i++)
-            nulls += members[i].nulls;
-        load_wait_threads(threads_before);
-        load_audit("after injected failures", 0);
-        all_is_well(r, round);
-        if (rate >= RATE_COUNTED)
-            atomic_fetch_add(&r->count, inject_count() - before);
+        fail_for_a_round(r, round, rate, 0, &all);
+        fail_in_new_process(r, round, rate, file, &fresh);
+        if (rate > 1)
+            atomic_fetch_add(&r->count, all.failures + fresh.failures - before);
     }
+    close(file);
     load_note(
-        r,
-        ", %llu calls of the system failed, of them %llu at most one in %u, %llu requests got "
-        "NULL",
-        (unsigned long long)inject_count(), (unsigned long long)atomic_load(&r->count),
-        RATE_COUNTED, (unsigned long long)nulls);
-    if (inject_count() == 0)
-        load_fail(NULL, "no failure was injected");
-    free(members);
+        r, ", %llu calls of the system failed (%llu where not all did), %llu requests got NULL",
+        (unsigned long long)(all.failures + fresh.failures),
+        (unsigned long long)atomic_load(&r->count), (unsigned long long)(all.nulls + fresh.nulls));
+    if (all.failures == 0 || fresh.failures == 0 || fresh.nulls == 0)
+        load_fail(NULL, "%llu failures here, %llu in new processes, which got NULL %llu times",
+                  (unsigned long long)all.failures, (unsigned long long)fresh.failures,
+                  (unsigned long long)fresh.nulls);
 }
 
 // ---- under a limit of the process ----
@@ -225,8 +287,12 @@ static void exhaust(struct worker *w, int resource, size_t limit)
 static int oom_role(struct run *r, const char *text)
 {
     struct worker *w;
+    unsigned one_in;
+    int file;
 
     watch_catch();
+    if (sscanf(text, "fresh/%u/%d", &one_in, &file) == 2)
+        return fresh_role(r, one_in, file);
     if (strcmp(text, "address-space") == 0) {
         char seed[LOAD_SEED_TEXT_BYTES];
         char *argv[] = { (char *)"stress",
