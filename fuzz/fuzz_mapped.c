@@ -63,6 +63,7 @@ static void allocate(struct block *b, size_t n, size_t align, unsigned char mark
         return;
     target_must((uintptr_t)p % (align > page ? align : page) == 0, "not aligned");
     target_must(containing(p) == NULL && containing(p + n - 1) == NULL, "overlaps another block");
+    sanitize_defined(p, n); // as the caller, who promises zeroes, does
     target_must(p[0] == 0 && p[n / 2] == 0 && p[n - 1] == 0, "not zero");
     *b = (struct block){ p, round_to_page(n), 0 };
     fill(b, n, mark);
