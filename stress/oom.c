@@ -291,7 +291,7 @@ static int oom_role(struct run *r, const char *text)
     int file;
 
     watch_catch();
-    if (sscanf(text, "fresh/%u/%d", &one_in, &file) == 2)
+    if (!LOAD_PEER && sscanf(text, "fresh/%u/%d", &one_in, &file) == 2)
         return fresh_role(r, one_in, file);
     if (strcmp(text, "address-space") == 0) {
         char seed[LOAD_SEED_TEXT_BYTES];
