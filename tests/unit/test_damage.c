@@ -1,5 +1,5 @@
-// test_damage.c: what damaged records and lists, or pointers that no block has, come to: a slow path
-// stops the program and says where, and does not follow them.
+// test_damage.c: what damaged records and lists, or pointers that no block has, come to: a slow
+// path stops the program and says where, and does not follow them.
 #define _GNU_SOURCE 1
 #include "support.h"
 
