@@ -223,6 +223,9 @@ static void test_large(void **state)
     EXPECT_FOUND(recent->count++, "a kept run is none, of another length, or handed out at ",
                  recent->count--);
     recent->unit[recent->count] = unit;
+    EXPECT_FOUND(tls_heap()->class_offset[3] ^= 8,
+                 "a heap's lists or magazines are inconsistent at ",
+                 tls_heap()->class_offset[3] ^= 8);
     struct size_class c = hak_classes[3];
     if (!MITIGATE_SEAL)
         EXPECT_FOUND(hak_classes[3].units = SUPERSLAB_UNITS + 1,

@@ -128,6 +128,8 @@ static void test_align(void **state)
             assert_true(hak_large_free(mine, record(p)));
         }
     }
+    // A run of one SuperSlab is aligned to one at most: the huge tier serves this.
+    assert_null(hak_large_alloc(mine, 100, 2 * SUPERSLAB_SIZE, false));
     expect_nothing_left();
 }
 
