@@ -73,7 +73,7 @@ static void promise_too_many(const void *unused)
     char *p = allocate();
     struct slab *s = slab_of(p);
     for (unsigned w = 0; w < hak_slab_words(s); w++)
-        own_store(&s->free[w], 0);
+        own_store(hak_slab_free_word(s, w), 0);
     own_store(&s->free_blocks, 5);
     void *out[5];
     (void)hak_slab_take(s, out, 5);

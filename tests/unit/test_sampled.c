@@ -190,6 +190,27 @@ static void read_nothing(const void *argument)
 }
 
 // Other faults of the program end it as they would without us.
+static void free_with_wrong_size(const void *argument)
+{
+    hak_free_sized((void *)(uintptr_t)argument, BYTES + 1);
+    _exit(3);
+}
+
+static void test_sized(void **state)
+{
+    (void)state;
+    struct capture capture;
+    char *p = allocate(BYTES);
+    run_in_child(&capture, free_with_wrong_size, p);
+    if (MITIGATE_POINTERS) {
+        assert_aborted(&capture);
+        assert_non_null(strstr(capture.text, "hakmem: sized free with wrong size of 0x"));
+    } else {
+        assert_exited(&capture, 3);
+    }
+    hak_free_sized(p, BYTES);
+}
+
 static void test_other_faults(void **state)
 {
     (void)state;
@@ -345,9 +366,10 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_guards), // before any other place was used
-        cmocka_unit_test(test_blocks),       cmocka_unit_test(test_mistakes),
-        cmocka_unit_test(test_other_faults), cmocka_unit_test(test_program),
-        cmocka_unit_test(test_refusals),     cmocka_unit_test(test_start_refused),
+        cmocka_unit_test(test_blocks),        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_other_faults),  cmocka_unit_test(test_sized),
+        cmocka_unit_test(test_program),       cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_start_refused),
     };
     setenv("HAKMEM_OPTIONS", "sample=1", 1);
     if (argc == 2 && strcmp(argv[1], "use-after-free") == 0) {
