@@ -79,7 +79,7 @@ class Killer:
         for targets, what in stages:
             tree.make_targets(self.flavour, targets)
             begun = time.monotonic()
-            status, text, executions = self.run(what, tree, log, max(5, seconds // len(stages)))
+            status, text, executions = self.run(what, tree, log, self.share(seconds, stages))
             verdict.seconds += time.monotonic() - begun
             if executions is not None:
                 verdict.executions = (verdict.executions or 0) + executions
@@ -89,6 +89,10 @@ class Killer:
                 verdict.reason = "it hangs" if status is None else reason_in(text)
                 return verdict
         return verdict
+
+    def share(self, seconds, stages):
+        """Of the budget, for one stage: a test takes what it takes."""
+        return seconds
 
     def label(self, what):
         return ""
@@ -137,6 +141,9 @@ class Hunt(Killer):
 
     def seconds_unpatched(self, seconds):
         return UNPATCHED_SECONDS
+
+    def share(self, seconds, stages):
+        return max(5, seconds // len(stages))
 
     def label(self, what):
         return f" {what.label}"
