@@ -403,8 +403,6 @@ static size_t purge_units(uint32_t superslab, uint32_t bits)
         unsigned first = lowest_bit(bits);
         uint32_t rest = ~(bits >> first);
         unsigned units = rest == 0 ? SUPERSLAB_UNITS : lowest_bit(rest);
-        if (first + units > SUPERSLAB_UNITS)
-            units = SUPERSLAB_UNITS - first;
         uint32_t unit = superslab * SUPERSLAB_UNITS + first;
         bool done = os_decommit(hak_unit_base(unit), units * UNIT_SIZE);
         hak_superslab_give(unit, units, !done);

@@ -45,11 +45,6 @@ static inline uint32_t hak_random_bits(struct random_source *r, unsigned count)
     return bits;
 }
 
-static inline uint32_t hak_random_word(struct random_source *r)
-{
-    return hak_random_bits(r, 32);
-}
-
 // A number below n; n is not 0 and at most 2^8. Its bias is below 2^-8 of an even share, and 0
 // where n is a power of two.
 static inline uint32_t hak_random_below(struct random_source *r, uint32_t n)

@@ -2,6 +2,7 @@
 # real programs.
 
 # A limit on memory.
+LDFLAGS_test_large := -Wl,--wrap=hak_os_commit -Wl,--wrap=hak_os_protect_none
 LDFLAGS_test_held := -Wl,--wrap=hak_os_commit -Wl,--wrap=hak_os_protect_none
 LDFLAGS_test_audit := -Wl,--wrap=hak_os_reserve -Wl,--wrap=hak_os_commit
 LDFLAGS_test_thread := -Wl,--wrap=pthread_key_create -Wl,--wrap=pthread_atfork \
@@ -9,7 +10,10 @@ LDFLAGS_test_thread := -Wl,--wrap=pthread_key_create -Wl,--wrap=pthread_atfork \
 LDFLAGS_test_os_odd := -Wl,--wrap=syscall -Wl,--wrap=getrandom -Wl,--wrap=fstat
 LDFLAGS_test_prewarm := -Wl,--wrap=hak_os_commit
 # Random bytes that the system refuses.
+LDFLAGS_test_sampled := -Wl,--wrap=hak_os_reserve -Wl,--wrap=hak_os_entropy \
+    -Wl,--wrap=hak_os_commit -Wl,--wrap=hak_os_protect_none
 LDFLAGS_test_random := -Wl,--wrap=hak_os_entropy
+LDFLAGS_test_harden := -Wl,--wrap=hak_os_entropy
 
 # Real programs under LD_PRELOAD. ONLY="git cpython:test_gc" chooses among the whole list.
 REAL_TOOLS := $(call hak_out,release,$(CC),default)/tests/real

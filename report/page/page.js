@@ -82,7 +82,11 @@ function build() {
                   "div.card",
                   mutantMatrix(),
                   data.mutants.untried.length
-                      ? h("p.small.soft", `Not tried: ${data.mutants.untried.join(", ")}`)
+                      ? h(
+                            "details",
+                            h("summary", `Not tried: ${data.mutants.untried.length}`),
+                            h("p.small.soft", data.mutants.untried.join(", ")),
+                        )
                       : null,
               )
             : missing("make mutants, or a campaign that is long enough."),

@@ -50,6 +50,7 @@ function top() {
     const g = data.generated.filter((r) => r.verdict !== "equivalent"),
         noticed = g.filter((r) => r.verdict === "killed").length;
     const needed = data.orders.filter((o) => o.killed).length;
+    const passed = data.stress.filter((s) => s.passed);
     const proven = data.certificates.filter((x) => x.verdict === "ok");
     const proposed = data.targets.reduce((n, t) => n + t.proposed.length, 0);
     const saturated = data.targets
@@ -121,9 +122,9 @@ function top() {
                 ),
                 tile(
                     "",
-                    "Random changes noticed",
+                    "Random changes",
                     g.length ? percent(noticed, g.length) : "–",
-                    g.length ? `${noticed} of ${g.length}` : "make mutants-generated",
+                    g.length ? `${noticed} of ${g.length} noticed` : "make mutants-generated",
                 ),
                 tile(
                     data.orders.length ? "good" : "warn",
@@ -145,6 +146,16 @@ function top() {
                         ? short(proven.reduce((n, x) => n + Number(x.executions), 0)) +
                               " executions, all of them"
                         : "make model",
+                ),
+                tile(
+                    data.stress.length
+                        ? passed.length === data.stress.length
+                            ? "good"
+                            : "bad"
+                        : "warn",
+                    "Stress loads passed",
+                    data.stress.length ? `${passed.length} / ${data.stress.length}` : "–",
+                    data.stress.length ? "on real threads" : "make stress",
                 ),
                 tile(
                     "",

@@ -28,6 +28,7 @@ $(call sched_use,sched-cover,$(CLANG),sched-cover)
 COVER_TARGETS := $(filter-out fuzz_canary,$(FUZZ_TARGETS))
 COVER_PROGRAMS := $(COVER_TARGETS:%=$(call hak_out,cover,$(CLANG),small)/replay/%) \
     $(SCHED_TARGETS:%=$(call hak_out,sched-cover,$(CLANG),small)/replay/%)
+COVER_PROTOCOL := $(call hak_out,sched-cover,$(CLANG),small)/tests/model/protocol
 COVER_USER := $(call hak_out,cover-user,$(CLANG),default)/libhakmem-cover-user.a
 # Each build with all of its functions, also those that no test is linked with.
 COVER_ARCHIVES := $(foreach f,cover cover-hardened,$(foreach g,default small,\
@@ -38,13 +39,13 @@ COVER_ARCHIVES := $(foreach f,cover cover-hardened,$(foreach g,default small,\
 .PHONY: coverage test-coverage corpus-coverage
 coverage: test-coverage corpus-coverage ## lines, branches of src/ that tests and corpora reach
 	@scripts/tally coverage -- scripts/coverage check
-test-coverage: $(COVER_ARCHIVES) ## of the tests alone
+test-coverage: $(COVER_ARCHIVES) $(COVER_PROTOCOL) ## of the tests alone
 	@rm -rf $(COVERAGE)/tests
 	@export HAK_TEST_SECONDS=600; for flavour in cover cover-hardened; do \
 	    scripts/tally $$flavour -- $(MAKE) -k FLAVOUR=$$flavour CC=$(CLANG) unit api misuse; \
 	    done; \
 	    CC=$(CLANG) LDFLAGS="$(filter -fprofile%,$(CFLAGS_cover))" scripts/tally cover-user -- \
-	    tests/wrong/run asan $(COVER_USER); true
+	    tests/wrong/run asan $(COVER_USER); $(COVER_PROTOCOL) sample; true
 	@scripts/coverage collect tests $(sort $(dir $(COVER_ARCHIVES)))
 corpus-coverage: $(COVER_PROGRAMS) $(COVER_ARCHIVES) $(BUILD)/ops ## of the corpora alone
 	@status=0; report/cover $(COVER_PROGRAMS) || status=1; \

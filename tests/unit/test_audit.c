@@ -217,6 +217,15 @@ static void test_large(void **state)
                  "a large block's record contradicts itself at ", own_store(&s->bytes, bytes));
     EXPECT_FOUND(own_store(&s->state, 77), "a record's state is impossible at ",
                  own_store(&s->state, SLAB_LARGE));
+    struct recent *recent = &tls_heap()->recent;
+    uint32_t unit = recent->unit[recent->count];
+    recent->unit[recent->count] = hak_slab_unit(s); // handed out, and kept
+    EXPECT_FOUND(recent->count++, "a kept run is none, of another length, or handed out at ",
+                 recent->count--);
+    recent->unit[recent->count] = unit;
+    EXPECT_FOUND(tls_heap()->class_offset[3] ^= 8,
+                 "a heap's lists or magazines are inconsistent at ",
+                 tls_heap()->class_offset[3] ^= 8);
     struct size_class c = hak_classes[3];
     if (!MITIGATE_SEAL)
         EXPECT_FOUND(hak_classes[3].units = SUPERSLAB_UNITS + 1,

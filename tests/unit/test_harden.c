@@ -93,6 +93,53 @@ static void test_seal(void **state)
         expect_sealed(&hak_live);
 }
 
+// ---- no random bytes, and a block that is handed out twice ----
+
+static unsigned entropy_calls = UINT32_MAX; // so many more succeed
+bool __real_hak_os_entropy(void *out, size_t bytes);
+bool __wrap_hak_os_entropy(void *out, size_t bytes);
+
+bool __wrap_hak_os_entropy(void *out, size_t bytes)
+{
+    return entropy_calls-- != 0 && __real_hak_os_entropy(out, bytes);
+}
+
+static void start_without_entropy(const void *unused)
+{
+    (void)unused;
+    entropy_calls = USES_RANDOM; // the generator has its seed
+    hak_harden_start();
+}
+
+static void test_no_secret(void **state)
+{
+    (void)state;
+    if (!MITIGATE_CANARY)
+        skip();
+    struct capture capture;
+    run_in_child(&capture, start_without_entropy, NULL);
+    assert_aborted(&capture);
+    assert_non_null(strstr(capture.text, "hakmem: no random bytes from the system for 0x"));
+}
+
+static void take_twice(const void *unused)
+{
+    (void)unused;
+    char *p = hak_malloc(100);
+    hak_harden_take(p, hak_tag_of(p), true);
+}
+
+static void test_taken_twice(void **state)
+{
+    (void)state;
+    if (!MITIGATE_STATE)
+        skip();
+    struct capture capture;
+    run_in_child(&capture, take_twice, NULL);
+    assert_aborted(&capture);
+    assert_non_null(strstr(capture.text, "hakmem: corrupt record for 0x"));
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -103,9 +150,9 @@ static int start(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_free_wins),
-        cmocka_unit_test(test_live_bits),
-        cmocka_unit_test(test_seal),
+        cmocka_unit_test(test_one_free_wins), cmocka_unit_test(test_live_bits),
+        cmocka_unit_test(test_seal),          cmocka_unit_test(test_no_secret),
+        cmocka_unit_test(test_taken_twice),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

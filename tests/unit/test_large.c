@@ -128,6 +128,8 @@ static void test_align(void **state)
             assert_true(hak_large_free(mine, record(p)));
         }
     }
+    // A run of one SuperSlab is aligned to one at most: the huge tier serves this.
+    assert_null(hak_large_alloc(mine, 100, 2 * SUPERSLAB_SIZE, false));
     expect_nothing_left();
 }
 
@@ -306,13 +308,48 @@ static void test_racing_frees(void **state)
     expect_nothing_left();
 }
 
+// ---- a system that refuses what a free asks for ----
+
+static bool refuse;
+bool __real_hak_os_commit(void *p, size_t bytes);
+bool __wrap_hak_os_commit(void *p, size_t bytes);
+bool __real_hak_os_protect_none(void *p, size_t bytes);
+bool __wrap_hak_os_protect_none(void *p, size_t bytes);
+
+bool __wrap_hak_os_commit(void *p, size_t bytes)
+{
+    return !refuse && __real_hak_os_commit(p, bytes);
+}
+
+bool __wrap_hak_os_protect_none(void *p, size_t bytes)
+{
+    return !refuse && __real_hak_os_protect_none(p, bytes);
+}
+
+// A guard that cannot be made accessible: the units are held until it can.
+static void test_guard_refused(void **state)
+{
+    (void)state;
+    start_library();
+    if (!MITIGATE_GUARDS)
+        skip();
+    for (unsigned round = 0; round < 20; round++) {
+        struct slab *s = record(allocate(LARGE_SIZE_MAX / 2, 1, false));
+        refuse = true;
+        assert_true(hak_large_free(mine, s));
+        refuse = false;
+    }
+    expect_nothing_left();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),      cmocka_unit_test(test_align),
-        cmocka_unit_test(test_free_twice), cmocka_unit_test(test_exhaustion),
-        cmocka_unit_test(test_resize),     cmocka_unit_test(test_move),
-        cmocka_unit_test(test_ok_sees),    cmocka_unit_test(test_racing_frees),
+        cmocka_unit_test(test_sizes),         cmocka_unit_test(test_align),
+        cmocka_unit_test(test_free_twice),    cmocka_unit_test(test_exhaustion),
+        cmocka_unit_test(test_resize),        cmocka_unit_test(test_move),
+        cmocka_unit_test(test_ok_sees),       cmocka_unit_test(test_racing_frees),
+        cmocka_unit_test(test_guard_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

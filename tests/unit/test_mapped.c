@@ -176,12 +176,34 @@ static void test_threads(void **state)
     assert_true(hak_mapped_ok());
 }
 
+// Without metadata memory for a larger registry a mapping cannot be had; those there are stay.
+static void test_no_metadata(void **state)
+{
+    (void)state;
+    start_library();
+    char *p = hak_mapped_alloc(page, 1);
+    assert_non_null(p);
+    for (size_t bytes = (size_t)1 << 20; bytes >= META_CHUNK_MIN; bytes /= 2)
+        while (hak_meta_alloc(bytes) != NULL)
+            ;
+    size_t count = 1;
+    char *more[4 * BLOCKS];
+    while ((more[count] = hak_mapped_alloc(page, 1)) != NULL)
+        assert_true(++count < sizeof more / sizeof more[0]);
+    assert_int_equal(hak_mapped_count(), count);
+    assert_true(hak_mapped_ok());
+    assert_true(hak_mapped_free(p));
+    while (--count != 0)
+        assert_true(hak_mapped_free(more[count]));
+    assert_int_equal(hak_mapped_count(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one),     cmocka_unit_test(test_align),
         cmocka_unit_test(test_refused), cmocka_unit_test(test_random),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_threads), cmocka_unit_test(test_no_metadata),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

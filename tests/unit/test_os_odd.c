@@ -13,7 +13,7 @@
 
 static struct {
     unsigned interrupts; // so many calls come back with EINTR first
-    bool no_proc, bad_fstat, bad_read;
+    bool no_proc, bad_fstat, bad_read, no_entropy;
 } odd;
 
 static bool interrupted(void)
@@ -53,6 +53,10 @@ ssize_t __wrap_getrandom(void *out, size_t bytes, unsigned flags)
 {
     if (interrupted())
         return -1;
+    if (odd.no_entropy) {
+        errno = EAGAIN;
+        return -1;
+    }
     return __real_getrandom(out, bytes > 3 ? 3 : bytes, flags); // in pieces
 }
 
@@ -72,6 +76,8 @@ static void test_odd_calls(void **state)
     errno = 81;
     odd.interrupts = 2;
     assert_true(hak_os_entropy(random, sizeof random));
+    odd.no_entropy = true;
+    assert_false(hak_os_entropy(random, sizeof random));
     odd.interrupts = 2;
     assert_int_equal(hak_os_read_file("/proc/self/comm", text, sizeof text, &bytes), OS_READ_ALL);
     assert_true(bytes > 1 && odd.interrupts == 0);

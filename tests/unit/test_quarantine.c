@@ -94,11 +94,35 @@ static void test_heavy(void **state)
         run_class(c, SUPERSLAB_UNITS);
 }
 
+// A slab ends when all of its blocks were freed: one that still waits was freed twice.
+static void end_under_a_block(const void *unused)
+{
+    (void)unused;
+    struct slab *s = hak_slab_at(0);
+    hak_set_tags(0, 1, CLASS_FIRST);
+    while (hak_quarantine_take(&quarantine) != NULL)
+        ;
+    (void)hak_quarantine_add(&quarantine, &generator, hak_slab_base(s),
+                             hak_class_bytes(CLASS_FIRST));
+    hak_set_tags(0, 1, TAG_NONE);
+    (void)hak_quarantine_take(&quarantine);
+}
+
+static void test_ended(void **state)
+{
+    (void)state;
+    struct capture capture;
+    run_in_child(&capture, end_under_a_block, NULL);
+    assert_aborted(&capture);
+    assert_non_null(strstr(capture.text, "hakmem: double free of 0x"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_small),
         cmocka_unit_test(test_heavy),
+        cmocka_unit_test(test_ended),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

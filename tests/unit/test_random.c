@@ -22,7 +22,7 @@ static void test_generators_differ(void **state)
     struct random_source a = { 0 }, b = { 0 };
     unsigned equal = 0;
     for (unsigned i = 0; i < 1000; i++)
-        equal += hak_random_word(&a) == hak_random_word(&b);
+        equal += hak_random_bits(&a, 32) == hak_random_bits(&b, 32);
     assert_in_range(equal, 0, 5);
 }
 
@@ -50,18 +50,18 @@ static void test_fork(void **state)
     struct random_source r = { 0 };
     uint32_t parent[8], child[8];
     int pipes[2];
-    (void)hak_random_word(&r);
+    (void)hak_random_bits(&r, 32);
     assert_int_equal(pipe(pipes), 0);
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
         hak_random_after_fork();
         for (unsigned i = 0; i < 8; i++)
-            child[i] = hak_random_word(&r);
+            child[i] = hak_random_bits(&r, 32);
         _exit(write(pipes[1], child, sizeof child) != sizeof child);
     }
     for (unsigned i = 0; i < 8; i++)
-        parent[i] = hak_random_word(&r);
+        parent[i] = hak_random_bits(&r, 32);
     assert_int_equal(read(pipes[0], child, sizeof child), sizeof child);
     waitpid(pid, NULL, 0);
     close(pipes[0]);
@@ -74,7 +74,7 @@ static void use_without_entropy(const void *argument)
     (void)argument;
     struct random_source r = { 0 };
     entropy_fails = true;
-    (void)hak_random_word(&r);
+    (void)hak_random_bits(&r, 32);
 }
 
 static void test_no_entropy(void **state)

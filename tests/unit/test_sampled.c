@@ -190,6 +190,27 @@ static void read_nothing(const void *argument)
 }
 
 // Other faults of the program end it as they would without us.
+static void free_with_wrong_size(const void *argument)
+{
+    hak_free_sized((void *)(uintptr_t)argument, BYTES + 1);
+    _exit(3);
+}
+
+static void test_sized(void **state)
+{
+    (void)state;
+    struct capture capture;
+    char *p = allocate(BYTES);
+    run_in_child(&capture, free_with_wrong_size, p);
+    if (MITIGATE_POINTERS) {
+        assert_aborted(&capture);
+        assert_non_null(strstr(capture.text, "hakmem: sized free with wrong size of 0x"));
+    } else {
+        assert_exited(&capture, 3);
+    }
+    hak_free_sized(p, BYTES);
+}
+
 static void test_other_faults(void **state)
 {
     (void)state;
@@ -227,13 +248,128 @@ static void test_program(void **state)
     assert_non_null(strstr(capture.text, " (sampled, 100 bytes) at byte 0\n  allocated at 0x"));
 }
 
+// ---- what the system refuses, and places around the end of the pool ----
+
+static bool refuse_reserve, refuse_entropy, refuse_commit, refuse_protect;
+
+void *__real_hak_os_reserve(size_t bytes, size_t align);
+void *__wrap_hak_os_reserve(size_t bytes, size_t align);
+bool __real_hak_os_entropy(void *out, size_t bytes);
+bool __wrap_hak_os_entropy(void *out, size_t bytes);
+bool __real_hak_os_commit(void *p, size_t bytes);
+bool __wrap_hak_os_commit(void *p, size_t bytes);
+bool __real_hak_os_protect_none(void *p, size_t bytes);
+bool __wrap_hak_os_protect_none(void *p, size_t bytes);
+
+void *__wrap_hak_os_reserve(size_t bytes, size_t align)
+{
+    return refuse_reserve ? NULL : __real_hak_os_reserve(bytes, align);
+}
+
+bool __wrap_hak_os_entropy(void *out, size_t bytes)
+{
+    return !refuse_entropy && __real_hak_os_entropy(out, bytes);
+}
+
+bool __wrap_hak_os_commit(void *p, size_t bytes)
+{
+    return !refuse_commit && __real_hak_os_commit(p, bytes);
+}
+
+bool __wrap_hak_os_protect_none(void *p, size_t bytes)
+{
+    return !refuse_protect && __real_hak_os_protect_none(p, bytes);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    refuse_commit = true; // the place goes back, another block serves
+    char *p = hak_malloc(BYTES);
+    refuse_commit = false;
+    assert_true(p != NULL && !hak_sampled_has(p));
+    hak_free(p);
+    refuse_protect = true; // it reads as zero then
+    p = allocate(BYTES);
+    memset(p, 7, BYTES);
+    hak_free(p);
+    refuse_protect = false;
+    for (unsigned i = 0; i < BYTES; i++)
+        assert_int_equal(p[i], 0);
+}
+
+static void start_again(const void *refused)
+{
+    refuse_reserve = refused != NULL;
+    hak_sampled_start(); // nothing is sampled, or everything as before
+    refuse_reserve = false;
+    refuse_entropy = true;
+    hak_sampled_start();
+    char *p = hak_malloc(BYTES);
+    CHILD_CHECK(hak_sampled_has(p));
+    hak_free(p);
+    _exit(3);
+}
+
+static void test_start_refused(void **state)
+{
+    (void)state;
+    if (MITIGATE_SEAL)
+        skip(); // it starts once
+    struct capture capture;
+    run_in_child(&capture, start_again, "refused");
+    assert_exited(&capture, 3);
+}
+
+// An access to a guard is laid to the nearer of its two neighbours that was in use.
+static void touch_guard(const void *argument)
+{
+    hak_on_refused_access((void *)(uintptr_t)argument);
+    _exit(4);
+}
+
+static void expect_out_of_bounds(const char *at, const char *of)
+{
+    struct capture capture;
+    char line[128];
+    run_in_child(&capture, touch_guard, at);
+    snprintf(line, sizeof line,
+             "hakmem: access out of bounds of %p (sampled, %u bytes) at byte %td\n",
+             (const void *)of, BYTES, at - of);
+    assert_aborted(&capture);
+    if (strncmp(capture.text, line, strlen(line)) != 0)
+        fail_msg("said: %s not: %s", capture.text, line);
+}
+
+static void test_guards(void **state)
+{
+    (void)state;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    char *p = allocate(BYTES); // the only block so far: the first place
+    char *begin = (char *)((uintptr_t)p & ~(page - 1));
+    expect_out_of_bounds(begin - page + 1, p);
+    expect_out_of_bounds(begin + page + 1, p);
+    expect_out_of_bounds(begin + 2 * page - 1, p); // the second place was never used
+    hak_free(p);
+    char *blocks[SAMPLED_BLOCKS];
+    for (unsigned i = 0; i < SAMPLED_BLOCKS; i++)
+        blocks[i] = allocate(BYTES);
+    // The first place was freed before the others were ever used, so it comes last.
+    char *last = blocks[SAMPLED_BLOCKS - 2];
+    char *end = (char *)((uintptr_t)last & ~(page - 1)) + page;
+    expect_out_of_bounds(end + page - 1, last);
+    for (unsigned i = 0; i < SAMPLED_BLOCKS; i++)
+        hak_free(blocks[i]);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_blocks),
-        cmocka_unit_test(test_mistakes),
-        cmocka_unit_test(test_other_faults),
-        cmocka_unit_test(test_program),
+        cmocka_unit_test(test_guards), // before any other place was used
+        cmocka_unit_test(test_blocks),        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_other_faults),  cmocka_unit_test(test_sized),
+        cmocka_unit_test(test_program),       cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_start_refused),
     };
     setenv("HAKMEM_OPTIONS", "sample=1", 1);
     if (argc == 2 && strcmp(argv[1], "use-after-free") == 0) {

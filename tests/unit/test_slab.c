@@ -317,6 +317,7 @@ static void test_take_random(void **state)
             left -= count;
         }
         assert_int_equal(hak_slab_take_random(s, out, 1, UINT64_MAX, &random), 0);
+        assert_null(hak_slab_take_untouched_random(s, &random));
         if (blocks_of(s) >= 128)
             assert_true(ascending < blocks_of(s) * 3 / 4 && ascending > blocks_of(s) / 4);
         hak_slab_end(s);
