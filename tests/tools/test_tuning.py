@@ -9,6 +9,7 @@ import math
 import os
 import random
 import re
+import subprocess
 import sys
 import unittest
 
@@ -178,12 +179,46 @@ class Arms(unittest.TestCase):
         self.assertGreater(len(table), 3)
         for name, bounds in arms.RANGES.items():
             self.assertEqual((*bounds, arms.DEFAULTS[name]), table[name])
-            for value in arms.VALUES[name]:
-                self.assertTrue(bounds[0] <= value <= bounds[1])
+
+    def test_bounds_of_prewarm(self):
+        """Those of src/config.h, whose classes to 1 KiB are SMALL_CLASSES."""
+        program = "".join(f"_Static_assert({c_name} == {value}, \"\");\n" for c_name, value in (
+            ("CLASS_REQUEST_MAX", arms.PREWARM_SIZE_MAX),
+            ("MAGAZINE_BLOCKS_MAX", arms.PREWARM_BLOCKS_MAX),
+            ("PREWARM_CLASSES_MAX", arms.PREWARM_PAIRS_MAX),
+            ("PREWARM_BYTES_MAX", arms.PREWARM_BYTES_MAX)))
+        subprocess.run(["gcc", "-x", "c", "-fsyntax-only", "-DGEOMETRY_SMALL=0",
+                        "-DHAK_MITIGATIONS=0", "-DHAK_CEILING=0", "-DHAK_CHECKED=0",
+                        f"-I{ROOT}/src", "-include", "config.h", "-"], input=program, text=True,
+                       check=True)
+        steps = [b - a for a, b in zip(arms.SMALL_CLASSES, arms.SMALL_CLASSES[1:])]
+        self.assertEqual(steps, [16] * 7 + [32] * 4 + [64] * 4 + [128] * 4)
+
+    def test_each_choice_is_valid(self):
+        for knob in arms.KNOBS:
+            for choice in knob:
+                settings = arms.complete(choice)
+                self.assertEqual(arms.complete(arms.parse(",".join(arms.items(settings)))),
+                                 settings)
+
+    def test_variations_and_combinations(self):
+        tried = arms.variations(BASE)
+        self.assertEqual(len(tried), sum(len(knob) for knob in arms.KNOBS) - len(arms.KNOBS))
+        self.assertNotIn(BASE, tried)
+        prewarmed = [s for s in tried if s["prewarm"]]
+        self.assertEqual(len(prewarmed), 4)
+        gains = [(s, 0.1 if s["huge_pages"] else 0.2 if s == prewarmed[3] else 0.1 if s["prewarm"]
+                  else -0.1) for s in tried]
+        self.assertEqual(arms.combinations(BASE, gains), [{**prewarmed[3], "huge_pages": 1}])
+        sizes = [len(knob) for knob in arms.KNOBS]
+        self.assertEqual(len(arms.grid()), math.prod(sizes))
 
     def test_refused(self):
         for text in ("x=1", "cache_kib", "cache_kib=", "cache_kib=-1", "cache_kib=0",
-                     "cache_kib=65537", "cache_kib=1,cache_kib=2", "stats=1", "cache_kib=١"):
+                     "cache_kib=65537", "cache_kib=1,cache_kib=2", "stats=1", "cache_kib=١",
+                     "prewarm=", "prewarm=1", "prewarm=0:1", "prewarm=1:0", "prewarm=262145:1",
+                     "prewarm=1:1024", "prewarm=1:1+", "prewarm=262144:65", "prewarm_threads=65",
+                     "prewarm=" + "+".join(["1:1"] * 33)):
             with self.assertRaises(arms.Wrong, msg=text):
                 arms.parse(text)
 

@@ -7,6 +7,8 @@ import os
 import subprocess
 import tempfile
 
+from . import arms
+
 Measured = collections.namedtuple("Measured", "seconds cpu rss_kib")
 
 
@@ -15,8 +17,7 @@ class Failed(Exception):
 
 
 def environment(settings):
-    options = ",".join(f"{name}={value}" for name, value in settings.items())
-    return {**os.environ, "HAKMEM_OPTIONS": options}
+    return {**os.environ, "HAKMEM_OPTIONS": ",".join(arms.items(settings))}
 
 
 def last_words(data):

@@ -100,7 +100,8 @@ class Tuner:
         for look in verdict.LOOKS:
             while len(pairs) < look:
                 pairs.append(self.measure([self.base, settings]))
-                self.say(f"pair {len(pairs)} of at most {verdict.LOOKS[-1]}: {arms.text(settings)}")
+                self.say(f"pair {len(pairs)} of at most {verdict.LOOKS[-1]}: "
+                         f"{arms.label(settings)}")
             gains = [math.log(self.objective.cost(b) / self.objective.cost(c)) for b, c in pairs]
             result = verdict.judge(gains, self.gain_min)
             if result != "unknown":
