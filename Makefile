@@ -93,7 +93,7 @@ ALLOCATOR_CFLAGS := -ftls-model=initial-exec -fno-semantic-interposition -fno-pl
 # Calls within the library are bound at link time, but for operator new and delete: a program that
 # replaces one form of them gets the forms that build on it.
 SO_LDFLAGS := -shared -Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack -Wl,-z,nodelete \
-              -Wl,-Bsymbolic-functions -Wl,--gc-sections \
+              -Wl,-Bsymbolic-functions -Wl,--gc-sections -Wl,-T,src/sections.ld \
               -Wl,--dynamic-list-cpp-new -Wl,--version-script=src/libhakmem.map
 
 # ---- instances ----
