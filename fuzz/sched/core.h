@@ -29,6 +29,7 @@ struct sched_core {
     bool decided_away;       // the last decision left a thread that could go on
     struct event pending[SCHED_THREADS_MAX];
     uint32_t local_step[SCHED_THREADS_MAX];
+    struct sched_view view; // what the strategy is shown
     uint32_t freeze_step[SCHED_THREADS_MAX]; // SCHED_NOBODY: never
     struct sched_thread threads[SCHED_THREADS_MAX];
     struct fiber conductor;

@@ -38,15 +38,15 @@ struct store {
 
 struct location {
     uintptr_t address;
-    uint32_t epoch;  // of the execution in which it was touched
     uint32_t bytes;  // 1, 4 or 8
     uint32_t index;  // order of first touch: a name that does not depend on addresses
     uint32_t stores; // made so far, the initial value included; the last MEMORY_HISTORY are kept
     struct store history[MEMORY_HISTORY];
 };
 
-// Forgets all locations: the next execution begins with the values that memory holds.
-void memory_reset(void);
+// Forgets all locations: the next execution, of so many threads, begins with the values that memory
+// holds.
+void memory_reset(uint32_t threads);
 
 // The location of `cell`, made at its first touch. Fails the execution if the cell was written
 // behind the model's back, or is touched with another size than before.

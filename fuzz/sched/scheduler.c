@@ -207,15 +207,10 @@ static uint32_t decide(void)
     if (is_fair_phase()) {
         pick = next_after(enabled, core.current);
     } else if (core.strategy->asks_always || (enabled & (enabled - 1))) {
-        struct sched_view view = {
-            .threads = core.program->threads,
-            .current = core.current,
-            .enabled = enabled,
-            .preferred = preferred,
-            .pending = core.pending,
-            .local_step = core.local_step,
-        };
-        pick = core.strategy->run(core.strategy, &view);
+        core.view.current = core.current;
+        core.view.enabled = enabled;
+        core.view.preferred = preferred;
+        pick = core.strategy->run(core.strategy, &core.view);
         if (pick == SCHED_NOBODY)
             leave(SCHED_PRUNED);
     }
@@ -243,15 +238,9 @@ static void count_step(uint32_t t)
     core.yielding &= 1u << t;
     core.spun &= 1u << t;
     if (core.strategy->performed != NULL) {
-        struct sched_view view = {
-            .threads = core.program->threads,
-            .current = t,
-            .preferred = t,
-            .fair = is_fair_phase(),
-            .pending = core.pending,
-            .local_step = core.local_step,
-        };
-        core.strategy->performed(core.strategy, &view, t);
+        core.view.current = t;
+        core.view.fair = is_fair_phase();
+        core.strategy->performed(core.strategy, &core.view, t);
     }
     if (core.step >= 2 * core.program->steps_max) {
         snprintf(core.report->kind, sizeof core.report->kind, "livelock");
@@ -354,11 +343,14 @@ enum sched_outcome sched_run(const struct sched_program *program, struct strateg
     core.quiet = core.step = core.frozen = core.spun = core.yielding = core.current = 0;
     core.waiting = 0;
     core.decided_away = false;
+    core.view = (struct sched_view){ .threads = program->threads,
+                                     .pending = core.pending,
+                                     .local_step = core.local_step };
     core.unfinished = (1u << program->threads) - 1;
     report->kind[0] = report->message[0] = 0;
     report->preemptions = 0;
     trace_begin();
-    memory_reset();
+    memory_reset(program->threads);
     overflow_watch();
     fiber_adopt(&core.conductor);
     for (uint32_t t = 0; t < program->threads; t++) {
