@@ -33,8 +33,8 @@
 
 struct memory_thread {
     struct vclock now, visible, pending, fenced;
-    uint64_t fence_number; // position of its last SC fence among the SC operations
-    uint64_t yield_number; // number of the newest store when it last yielded
+    uint32_t fence_number; // position of its last SC fence among the SC operations
+    uint32_t yield_number; // number of the newest store when it last yielded
     uint32_t stale_run;
 };
 
@@ -48,8 +48,8 @@ static struct {
     struct memory_thread threads[SCHED_THREADS_MAX];
     struct vclock sc_fences;
     uint32_t thread_count; // the clocks' other entries are 0
-    uint64_t store_count;
-    uint64_t sc_count;
+    uint32_t store_count;
+    uint32_t sc_count;
     uint32_t epoch;
     uint32_t location_count;
     uint32_t token_count;
@@ -156,7 +156,9 @@ struct location *memory_at(const void *cell, uint32_t bytes)
 void memory_tick(uint32_t thread)
 {
     struct memory_thread *t = &m.threads[thread];
-    t->visible.at[thread] = ++t->now.at[thread];
+    if (++t->now.at[thread] == 0)
+        sched_fail("harness", "thread %u made more than %u operations", thread, UINT16_MAX);
+    t->visible.at[thread] = t->now.at[thread];
 }
 
 // True if the thread may not read anything older than `s`.
@@ -225,9 +227,9 @@ static void write_store(uint32_t thread, struct location *l, uint64_t value, uin
     s->value = l->bytes == 8 ? value : value & ((UINT64_C(1) << 8 * l->bytes) - 1);
     s->number = ++m.store_count;
     s->sc_number = order & ORDER_SC ? ++m.sc_count : 0;
-    s->thread = thread;
+    s->thread = (uint8_t)thread;
     s->time = t->now.at[thread];
-    s->site = site;
+    s->site = (uint16_t)site;
     s->release = order & ORDER_RELEASE ? t->now : t->fenced;
     memset(s->seen, 0, sizeof s->seen);
     s->token = token;

@@ -20,28 +20,31 @@
 // Bits of a memory order. Relaxed has none; sequential consistency has all that apply.
 enum memory_order_bits { ORDER_ACQUIRE = 1, ORDER_RELEASE = 2, ORDER_SC = 4 };
 
+// Counts operations: a thread that makes more than fit in here fails the execution.
 struct vclock {
-    uint32_t at[SCHED_THREADS_MAX];
+    uint16_t at[SCHED_THREADS_MAX];
 };
 
+// A cache line, because these are what an execution spends its time on.
 struct store {
     uint64_t value;
-    uint64_t number;    // position among all stores of the execution
-    uint64_t sc_number; // position among the SC operations; 0: not SC
-    uint32_t thread;
-    uint32_t time; // the storing thread's own clock; 0: before the execution
-    uint32_t site;
+    uint32_t number;    // position among all stores of the execution
+    uint32_t sc_number; // position among the SC operations; 0: not SC
+    uint16_t time;      // the storing thread's own clock; 0: before the execution
+    uint16_t site;
+    uint8_t thread;
+    char *token;                      // as `release`, for a race detector (races.h), or NULL
     struct vclock release;            // what a load with acquire order learns
-    char *token;                      // the same for a race detector (races.h), or NULL
-    uint32_t seen[SCHED_THREADS_MAX]; // each thread's clock at its first load of this store
+    uint16_t seen[SCHED_THREADS_MAX]; // each thread's clock at its first load of this store
 };
+_Static_assert(sizeof(struct store) == 64, "a store fills a cache line");
 
 struct location {
     uintptr_t address;
     uint32_t bytes;  // 1, 4 or 8
     uint32_t index;  // order of first touch: a name that does not depend on addresses
     uint32_t stores; // made so far, the initial value included; the last MEMORY_HISTORY are kept
-    struct store history[MEMORY_HISTORY];
+    _Alignas(64) struct store history[MEMORY_HISTORY];
 };
 
 // Forgets all locations: the next execution, of so many threads, begins with the values that memory
