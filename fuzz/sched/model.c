@@ -34,8 +34,8 @@
 struct memory_thread {
     struct vclock now, visible, pending, fenced;
     uint32_t fence_number; // position of its last SC fence among the SC operations
-    uint32_t yield_number; // number of the newest store when it last yielded
     uint32_t stale_run;
+    uint16_t yields;
 };
 
 static struct {
@@ -48,7 +48,6 @@ static struct {
     struct memory_thread threads[SCHED_THREADS_MAX];
     struct vclock sc_fences;
     uint32_t thread_count; // the clocks' other entries are 0
-    uint32_t store_count;
     uint32_t sc_count;
     uint32_t epoch;
     uint32_t location_count;
@@ -67,7 +66,6 @@ void memory_reset(uint32_t threads)
     m.thread_count = threads;
     memset(m.threads, 0, sizeof m.threads);
     memset(&m.sc_fences, 0, sizeof m.sc_fences);
-    m.store_count = 0;
     m.sc_count = 0;
     m.location_count = 0;
     m.token_count = 0;
@@ -115,6 +113,7 @@ static struct location *begin_location(struct location *l, uintptr_t address, ui
     l->address = address;
     l->bytes = bytes;
     l->stores = 1;
+    memset(l->looks, 0, sizeof l->looks);
     l->history[0] = (struct store){ .value = raw_value(address, bytes) };
     return l;
 }
@@ -165,7 +164,7 @@ void memory_tick(uint32_t thread)
 static bool is_oldest_readable(uint32_t thread, const struct store *s, uint32_t order)
 {
     const struct memory_thread *t = &m.threads[thread];
-    if (s->time == 0 || t->visible.at[s->thread] >= s->time || s->number <= t->yield_number)
+    if (s->time == 0 || t->visible.at[s->thread] >= s->time)
         return true;
     for (uint32_t u = 0; u < m.thread_count; u++)
         if (s->seen[u] != 0 && t->visible.at[u] >= s->seen[u])
@@ -178,9 +177,15 @@ static bool is_oldest_readable(uint32_t thread, const struct store *s, uint32_t 
 
 uint32_t memory_readable(uint32_t thread, const struct location *l, uint32_t order)
 {
-    if (m.threads[thread].stale_run >= MEMORY_STALE_MAX)
+    const struct memory_thread *t = &m.threads[thread];
+    const struct look *look = &l->looks[thread];
+    if (t->stale_run >= MEMORY_STALE_MAX)
         return 1;
     uint32_t kept = l->stores < MEMORY_HISTORY ? l->stores : MEMORY_HISTORY;
+    if (look->turn != 0 && look->turn <= t->yields) {
+        uint32_t since = (uint16_t)(l->stores - look->stores);
+        kept = since + 1 < kept ? since + 1 : kept;
+    }
     uint32_t n = 1;
     while (n < kept &&
            !is_oldest_readable(thread, &l->history[(l->stores - n) % MEMORY_HISTORY], order))
@@ -205,6 +210,7 @@ const struct store *memory_read(uint32_t thread, struct location *l, uint32_t ba
     struct memory_thread *t = &m.threads[thread];
     struct store *s = &l->history[(l->stores - 1 - back) % MEMORY_HISTORY];
     t->stale_run = back == 0 ? 0 : t->stale_run + 1;
+    l->looks[thread] = (struct look){ .turn = t->yields + 1, .stores = (uint16_t)l->stores };
     if (s->seen[thread] == 0)
         s->seen[thread] = t->now.at[thread];
     learn(t, s, order);
@@ -225,7 +231,6 @@ static void write_store(uint32_t thread, struct location *l, uint64_t value, uin
     const struct memory_thread *t = &m.threads[thread];
     struct store *s = &l->history[l->stores++ % MEMORY_HISTORY];
     s->value = l->bytes == 8 ? value : value & ((UINT64_C(1) << 8 * l->bytes) - 1);
-    s->number = ++m.store_count;
     s->sc_number = order & ORDER_SC ? ++m.sc_count : 0;
     s->thread = (uint8_t)thread;
     s->time = t->now.at[thread];
@@ -278,7 +283,7 @@ void memory_fence(uint32_t thread, uint32_t order)
 
 void memory_yield(uint32_t thread)
 {
-    m.threads[thread].yield_number = m.store_count;
+    m.threads[thread].yields++;
 }
 
 struct vclock memory_publish(uint32_t thread)

@@ -28,7 +28,6 @@ struct vclock {
 // A cache line, because these are what an execution spends its time on.
 struct store {
     uint64_t value;
-    uint32_t number;    // position among all stores of the execution
     uint32_t sc_number; // position among the SC operations; 0: not SC
     uint16_t time;      // the storing thread's own clock; 0: before the execution
     uint16_t site;
@@ -39,11 +38,18 @@ struct store {
 };
 _Static_assert(sizeof(struct store) == 64, "a store fills a cache line");
 
+// A thread's last load of a location.
+struct look {
+    uint16_t turn;   // of the thread, counted from 1 by its yields; 0: never
+    uint16_t stores; // that there were
+};
+
 struct location {
     uintptr_t address;
     uint32_t bytes;  // 1, 4 or 8
     uint32_t index;  // order of first touch: a name that does not depend on addresses
     uint32_t stores; // made so far, the initial value included; the last MEMORY_HISTORY are kept
+    struct look looks[SCHED_THREADS_MAX];
     _Alignas(64) struct store history[MEMORY_HISTORY];
 };
 
@@ -76,8 +82,9 @@ const struct store *memory_newest(const struct location *l);
 
 void memory_fence(uint32_t thread, uint32_t order);
 
-// `thread` gives up the processor: of each location it will read no store older than the newest
-// one of now, so that a loop that waits ends.
+// `thread` gives up the processor: where it looks again it will read no store older than the newest
+// one of its look before, so that a loop that waits ends. (Not: than the newest one of now, or a
+// yield would not commute with stores that have nothing to do with it.)
 void memory_yield(uint32_t thread);
 
 // Synchronisation that the program under test does outside of the seams, as when it hands a pointer

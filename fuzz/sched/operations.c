@@ -112,6 +112,7 @@ static bool fails_spuriously(const struct sched_site *at)
         return false;
     }
     t->spurious_run++;
+    t->excused = true;
     return true;
 }
 
@@ -201,8 +202,12 @@ void sched_yield_point(const struct sched_site *at)
         return;
     core_point(at, 0);
     memory_yield(core.current);
-    core.yielding |= core.spun & 1u << core.current;
-    core.spun |= 1u << core.current;
+    struct sched_thread *t = &core.threads[core.current];
+    if (!t->excused) {
+        core.yielding |= core.spun & 1u << core.current;
+        core.spun |= 1u << core.current;
+    }
+    t->excused = false;
     core_record(at, NULL, 0, 0, 0, 0, false);
 }
 

@@ -130,12 +130,14 @@ SCHED_ORDERS := $(call hak_out,sched-tsan,$(CLANG),small)/tests/model/protocol
 SCHED_RATE := $(foreach i,$(call hak_out,sched,$(CC),small) $(call hak_out,sched,$(CC),default) \
     $(call hak_out,sched-asan,$(CLANG),small),$(i)/replay/fuzz_sched)
 
-.PHONY: litmus planted model races orders rate
+.PHONY: litmus planted reduction model races orders rate
 litmus: $(SCHED_MODEL)/litmus ## the model of memory against the classic litmus tests
 	@$<
 planted: $(SCHED_MODEL)/planted ## the scheduler against planted bugs, with each strategy
 	@$<
-model: litmus planted $(SCHED_MODEL)/protocol ## every execution of the protocols, as a table
+reduction: $(SCHED_MODEL)/protocol ## that the search behind `make model` leaves nothing out
+	@$< reduction
+model: litmus planted reduction ## every execution of the protocols, as a table
 	@scripts/model $(SCHED_MODEL)/protocol
 races: $(SCHED_ORDERS) ## the same scenarios by chance, plain accesses judged by ThreadSanitizer
 	@TSAN_OPTIONS=report_bugs=1:halt_on_error=1 $< sample

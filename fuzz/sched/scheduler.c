@@ -13,9 +13,10 @@
 // A lock is a word of memory that is taken by an update with acquire order and given back by a
 // store with release order; who waits for it is not enabled, and the choice of the next thread is
 // also the choice of the one that gets it. A thread that yields twice is not enabled until another
-// one has made a step: its second look saw what the first did. From step steps_max on the schedule
-// is fair (each enabled thread in turn, newest values), so an execution that still does not end is
-// a livelock and not bad luck.
+// one has made a step: its second look saw what the first did (the yield after a compare-and-swap
+// that failed without reason does not count). From step steps_max on the schedule is fair (each
+// enabled thread in turn, newest values), so an execution that still does not end is a livelock and
+// not bad luck.
 //
 // On a failure all fibers are abandoned where they stand and sched_run returns.
 #include "core.h"
@@ -357,7 +358,7 @@ enum sched_outcome sched_run(const struct sched_program *program, struct strateg
         struct sched_thread *x = &core.threads[t];
         fiber_prepare(&x->fiber, thread_main, (void *)(uintptr_t)t);
         x->locks_held = x->spurious_run = 0;
-        x->sets_hooks = false;
+        x->sets_hooks = x->excused = false;
         core.local_step[t] = 0;
         core.freeze_step[t] = t == program->frozen_thread ? program->frozen_step : SCHED_NOBODY;
         core.pending[t] = (struct event){ &site_begin, 0 };

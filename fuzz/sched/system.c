@@ -115,15 +115,14 @@ static size_t next_committed(size_t i, size_t end)
     races_ignore_begin();
     const uint8_t *found = memchr(sys.committed + i, 1, end - i);
     races_ignore_end();
-    return found != NULL ? (size_t)(found - sys.committed) : end;
+    return found ? (size_t)(found - sys.committed) : end;
 }
 
 static void uncommit(size_t first, size_t count)
 {
-    for (size_t i = first; (i = next_committed(i, first + count)) < first + count;) {
-        size_t end = i;
+    for (size_t i = first, end; (i = next_committed(i, first + count)) < first + count; i = end) {
         bool zero = sys.zero[i];
-        while (end < first + count && sys.committed[end] && sys.zero[end] == zero)
+        for (end = i; end < first + count && sys.committed[end] && sys.zero[end] == zero;)
             end++;
         if (!zero)
             zero_pages(i, end - i);
@@ -133,7 +132,6 @@ static void uncommit(size_t first, size_t count)
         memset(sys.zero + i, 0, end - i);
         races_ignore_end();
         sys.committed_pages -= end - i;
-        i = end;
     }
 }
 
