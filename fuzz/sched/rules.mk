@@ -79,6 +79,7 @@ $(4)/tests/model/lock.o: src/seam/lock.c $(4)/flags
 	@mkdir -p $$(@D)
 	$(call hak_say,compile)$$(SCHED_CC) -UHAK_CHECKED -DHAK_CHECKED=0 -Dsyscall=model_futex \
 	    -MMD -MP -c -o $$@ $$<
+$(4)/tests/model/litmus: $(4)/tests/model/litmus_tests.o
 $(4)/tests/model/protocol: $(SCHED_SCENARIOS:%=$(4)/tests/model/%.o) $(4)/tests/model/lock.o \
     $(4)/allocator.o
 endef
