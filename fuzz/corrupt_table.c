@@ -30,7 +30,7 @@
 #define SLOTS 160u
 #define CHILD_SECONDS 20u
 #define SAID_MAX 40u
-#define FIELDS_MAX 80u
+#define FIELDS_MAX 96u
 
 struct said {
     enum verdict verdict;

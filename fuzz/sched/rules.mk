@@ -136,8 +136,8 @@ litmus: $(SCHED_MODEL)/litmus ## the model of memory against the classic litmus 
 	@$<
 planted: $(SCHED_MODEL)/planted ## the scheduler against planted bugs, with each strategy
 	@$<
-reduction: $(SCHED_MODEL)/protocol ## that the search behind `make model` leaves nothing out
-	@$< reduction
+reduction: $(SCHED_MODEL)/protocol ## that the search of `make model` leaves nothing out (ONLY=)
+	@$< reduction $(ONLY)
 model: litmus planted reduction ## every execution of the protocols, as a table
 	@scripts/model $(SCHED_MODEL)/protocol
 races: $(SCHED_ORDERS) ## the same scenarios by chance, plain accesses judged by ThreadSanitizer
