@@ -2,11 +2,14 @@
 #include "allocator.h"
 
 #include "../src/arena.h"
+#include "../src/empty.h"
 #include "../src/mapped.h"
 
 static bool covers(const void *p, size_t usable)
 {
     size_t offset = (size_t)((uintptr_t)p - (uintptr_t)hak_arena.base);
+    if (MITIGATE_EMPTY && usable == 0 && hak_empty_is_live(p))
+        return true;
     if (offset < hak_arena.bytes)
         return usable <= hak_arena.bytes - offset;
     return hak_mapped_usable(p) >= usable && hak_mapped_usable(p) > 0;

@@ -238,6 +238,9 @@ MAGAZINE_FIELD(top)
 MAGAZINE_FIELD(limit)
 MAGAZINE_FIELD(slots)
 MAGAZINE_FIELD(capacity)
+MAGAZINE_FIELD(room)
+MAGAZINE_FIELD(miss)
+MAGAZINE_FIELD(run)
 
 #define HEAP_FIELD(function, field)                  \
     static bits_t function(void *p, uint64_t choice) \
@@ -254,6 +257,17 @@ HEAP_FIELD(heap_state, state)
 HEAP_FIELD(heap_inside, inside)
 HEAP_FIELD(heap_next_idle, next_idle)
 HEAP_FIELD(heap_class_offset, class_offset[choice % (TABLE_SIZE_MAX / 16 + 1)])
+HEAP_FIELD(heap_recent_unit, recent.unit[choice % RECENT_RUNS_MAX])
+HEAP_FIELD(heap_recent_count, recent.count)
+HEAP_FIELD(heap_recent_units, recent.units)
+HEAP_FIELD(heap_room_granted, room.granted)
+HEAP_FIELD(heap_room_looked, room.looked)
+HEAP_FIELD(heap_room_favoured, room.favoured)
+HEAP_FIELD(heap_keep, prewarm.keep[hak_tag_of(p)])
+HEAP_FIELD(heap_now, now_ms)
+HEAP_FIELD(heap_trimmed, trimmed_ms)
+HEAP_FIELD(heap_until_sample, until_sample)
+HEAP_FIELD(heap_class_counts, class_counts[hak_tag_of(p)])
 
 static bits_t heap_refilled(void *p, uint64_t choice)
 {
@@ -261,6 +275,25 @@ static bits_t heap_refilled(void *p, uint64_t choice)
     (void)choice;
     return h ? BITS(hak_heap_counts(h, hak_tag_of(p))->refilled) : none;
 }
+
+// Of flavours with mitigations: what stands behind the heap.
+static struct heap_extra *extra_of(const void *p)
+{
+    return HEAP_HAS_EXTRA && heap_of(p) ? hak_heap_extra(heap_of(p)) : NULL;
+}
+
+#define EXTRA_FIELD(function, field)                 \
+    static bits_t function(void *p, uint64_t choice) \
+    {                                                \
+        struct heap_extra *x = extra_of(p);          \
+        (void)choice;                                \
+        return x ? BITS(x->field) : none;            \
+    }
+EXTRA_FIELD(quarantine_shuffled, quarantine.shuffled[choice % QUARANTINE_SHUFFLED])
+EXTRA_FIELD(quarantine_queue, quarantine.queue[choice % QUARANTINE_QUEUE])
+EXTRA_FIELD(quarantine_added, quarantine.added)
+EXTRA_FIELD(quarantine_taken, quarantine.taken)
+EXTRA_FIELD(quarantine_bytes, quarantine.bytes)
 
 // ---- the user's own ----
 
@@ -281,6 +314,8 @@ static bits_t block_end(void *p, uint64_t choice)
 }
 
 // ---- the list ----
+
+#define IF_QUARANTINE(find) (MITIGATE_QUARANTINE ? (find) : NULL)
 
 const struct corruption_field corruption_fields[] = {
     { STRUCTURE_TAG, "tag", "class of the block's unit", tag },
@@ -320,6 +355,9 @@ const struct corruption_field corruption_fields[] = {
     { STRUCTURE_MAGAZINE, "limit", "where it is full", magazine_limit },
     { STRUCTURE_MAGAZINE, "slots", "its array", magazine_slots },
     { STRUCTURE_MAGAZINE, "capacity", "length of the array", magazine_capacity },
+    { STRUCTURE_MAGAZINE, "room", "blocks that the array's memory holds", magazine_room },
+    { STRUCTURE_MAGAZINE, "miss", "what it lacked last", magazine_miss },
+    { STRUCTURE_MAGAZINE, "run", "how often in a row", magazine_run },
     { STRUCTURE_HEAP, "first", "head of the list of a class", heap_first },
     { STRUCTURE_HEAP, "last", "tail of the list of a class", heap_last },
     { STRUCTURE_HEAP, "kept", "the empty slab that is kept", heap_kept },
@@ -329,6 +367,24 @@ const struct corruption_field corruption_fields[] = {
     { STRUCTURE_HEAP, "next_idle", "list of idle heaps", heap_next_idle },
     { STRUCTURE_HEAP, "class_offset", "from a size to a magazine", heap_class_offset },
     { STRUCTURE_HEAP, "refilled", "a counter of statistics", heap_refilled },
+    { STRUCTURE_HEAP, "recent.unit", "kept large runs", heap_recent_unit },
+    { STRUCTURE_HEAP, "recent.count", "how many there are", heap_recent_count },
+    { STRUCTURE_HEAP, "recent.units", "their length", heap_recent_units },
+    { STRUCTURE_HEAP, "room.granted", "bytes that magazines may hold", heap_room_granted },
+    { STRUCTURE_HEAP, "room.looked", "magazine looked at last", heap_room_looked },
+    { STRUCTURE_HEAP, "room.favoured", "the class of large blocks cached", heap_room_favoured },
+    { STRUCTURE_HEAP, "prewarm.keep", "blocks that a trim leaves", heap_keep },
+    { STRUCTURE_HEAP, "class_counts", "where counters of a class are", heap_class_counts },
+    { STRUCTURE_HEAP, "now_ms", "the clock of its slow path", heap_now },
+    { STRUCTURE_HEAP, "trimmed_ms", "when caches were looked at last", heap_trimmed },
+    { STRUCTURE_HEAP, "until_sample", "allocations until a sampled one", heap_until_sample },
+    { STRUCTURE_HEAP, "quarantine.shuffled", "a block that waits",
+      IF_QUARANTINE(quarantine_shuffled) },
+    { STRUCTURE_HEAP, "quarantine.queue", "a block that waits in the queue",
+      IF_QUARANTINE(quarantine_queue) },
+    { STRUCTURE_HEAP, "quarantine.added", "blocks ever queued", IF_QUARANTINE(quarantine_added) },
+    { STRUCTURE_HEAP, "quarantine.taken", "blocks ever taken", IF_QUARANTINE(quarantine_taken) },
+    { STRUCTURE_HEAP, "quarantine.bytes", "bytes that wait", IF_QUARANTINE(quarantine_bytes) },
     { STRUCTURE_BLOCK_END, "next block", "user memory behind the block", block_end },
 };
 const unsigned corruption_field_count = sizeof corruption_fields / sizeof *corruption_fields;
@@ -342,17 +398,22 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) void corruption_f
     bits.start[bit / 8] ^= (unsigned char)(1u << bit % 8);
 }
 
+static bits_t find(const struct corruption_field *f, unsigned structure, void *block,
+                   uint64_t choice)
+{
+    return f->structure == structure && f->find != NULL ? f->find(block, choice) : none;
+}
+
 const struct corruption_field *corruption_locate(unsigned structure, void *block, uint64_t number,
                                                  struct corruption_bits *bits, size_t *bit)
 {
     uint64_t total = 0, choice = number >> 8;
     for (unsigned i = 0; i < corruption_field_count; i++)
-        if (corruption_fields[i].structure == structure)
-            total += corruption_fields[i].find(block, choice).count;
+        total += find(&corruption_fields[i], structure, block, choice).count;
     number %= total ? total : 1;
     for (unsigned i = 0; i < corruption_field_count && total; i++) {
         const struct corruption_field *f = &corruption_fields[i];
-        *bits = f->structure == structure ? f->find(block, choice) : none;
+        *bits = find(f, structure, block, choice);
         *bit = number;
         if (number < bits->count)
             return f;

@@ -19,7 +19,8 @@ struct corruption_field {
     unsigned structure; // enum op_structure
     const char *name;
     const char *what; // in one line: what it is for
-    // `choice` picks one where there are several (slots of a magazine, units of a slab).
+    // `choice` picks one where there are several (slots of a magazine, units of a slab). NULL: this
+    // flavour has no such field.
     struct corruption_bits (*find)(void *block, uint64_t choice);
 };
 

@@ -84,7 +84,7 @@ static bool operation(struct exec *exec, const struct op *op)
     return true;
 }
 
-static const struct scheduled_target target = {
+const struct scheduled_target scheduled_target = {
     .limits = { .ops_max = 16,
                 .slots = 16,
                 .threads = 4,
@@ -95,19 +95,3 @@ static const struct scheduled_target target = {
     .live_bytes_max = 1u << 20,
     .operation = operation,
 };
-
-bool target_print(const uint8_t *data, size_t size, FILE *out)
-{
-    return scheduled_print(&target, data, size, out);
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void)argc, (void)argv;
-    return scheduled_start(&target);
-}
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    return scheduled_run(&target, data, size);
-}

@@ -25,7 +25,7 @@ static bool arm(struct exec *exec, const struct op *op)
     return false;
 }
 
-static const struct scheduled_target target = {
+const struct scheduled_target scheduled_target = {
     .limits = { .ops_max = 128,
                 .slots = 48,
                 .threads = 4,
@@ -38,19 +38,3 @@ static const struct scheduled_target target = {
     .begin = begin,
     .operation = arm,
 };
-
-bool target_print(const uint8_t *data, size_t size, FILE *out)
-{
-    return scheduled_print(&target, data, size, out);
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void)argc, (void)argv;
-    return scheduled_start(&target);
-}
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    return scheduled_run(&target, data, size);
-}

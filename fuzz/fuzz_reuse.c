@@ -137,7 +137,7 @@ static bool finish_tainted(struct exec *exec)
     return stale.p != NULL;
 }
 
-static void print_counts(void)
+__attribute__((destructor)) static void print_counts(void)
 {
     if (getenv("HAK_COUNTS") != NULL)
         fprintf(stderr,
@@ -146,7 +146,7 @@ static void print_counts(void)
                 reported, waiting, overtaken, aliases);
 }
 
-static const struct scheduled_target target = {
+const struct scheduled_target scheduled_target = {
     .limits = { .ops_max = 160,
                 .slots = SLOTS,
                 .threads = 4,
@@ -164,20 +164,3 @@ static const struct scheduled_target target = {
     .expected = expected,
     .finish = finish_tainted,
 };
-
-bool target_print(const uint8_t *data, size_t size, FILE *out)
-{
-    return scheduled_print(&target, data, size, out);
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void)argc, (void)argv;
-    atexit(print_counts);
-    return scheduled_start(&target);
-}
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    return scheduled_run(&target, data, size);
-}

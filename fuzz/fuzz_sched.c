@@ -9,7 +9,7 @@
 
 const char target_name[] = "fuzz_sched";
 
-static const struct scheduled_target target = {
+const struct scheduled_target scheduled_target = {
     .limits = { .ops_max = 128,
                 .slots = 48,
                 .threads = 4,
@@ -19,19 +19,3 @@ static const struct scheduled_target target = {
     .space_bytes = GEOMETRY_SMALL ? (size_t)16 << 20 : (size_t)256 << 20,
     .live_bytes_max = GEOMETRY_SMALL ? 1u << 20 : 16u << 20,
 };
-
-bool target_print(const uint8_t *data, size_t size, FILE *out)
-{
-    return scheduled_print(&target, data, size, out);
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void)argc, (void)argv;
-    return scheduled_start(&target);
-}
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-    return scheduled_run(&target, data, size);
-}

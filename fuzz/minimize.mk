@@ -55,7 +55,7 @@ $(call hak_test_needs,unit/test_shrink,fuzz/shrink.o $(FUZZ_LANGUAGE:.c=.o))
 # ---- corruption ----
 
 FUZZ_CORRUPTION := fuzz/corruption.c fuzz/verdict.c fuzz/trial.c
-CORRUPT_OUTS := $(foreach f,release audit,$(call hak_out,$(f),$(CC),$(GEOMETRY)))
+CORRUPT_OUTS := $(foreach f,release hardened audit,$(call hak_out,$(f),$(CC),$(GEOMETRY)))
 # $(1) flavour, $(2) folder
 define corrupt_rules
 $(call hak_use,$(1),$(CC),$(GEOMETRY))
@@ -64,7 +64,7 @@ $(2)/corrupt_table: $(call hak_objects,$(2),$(sort fuzz/corrupt_table.c fuzz/fuz
     $(FUZZ_CORRUPTION) $(FUZZ_ORACLE) $(FUZZ_WORLD))) $(call fuzz_allocator,$(2))
 	$(call hak_say,link)$(call hak_link,$(1),$(CC),$(GEOMETRY)) $(FUZZ_WRAP) -o $$@ $$^
 endef
-$(foreach f,release audit,$(eval $(call \
+$(foreach f,release hardened audit,$(eval $(call \
     corrupt_rules,$(f),$(call hak_out,$(f),$(CC),$(GEOMETRY)))))
 
 # TRIALS= per field; DOC=docs/CORRUPTION.md writes the document anew.

@@ -36,7 +36,6 @@
 #define SLOTS_MAX 256u
 
 static struct {
-    const struct scheduled_target *target;
     struct ops program;
     struct exec exec;
     struct choice choices[LISTED_CHOICES_MAX];
@@ -133,8 +132,8 @@ static void describe(void *arg, uint64_t note, char *out, size_t room)
 static void observe(void *arg, uint32_t step)
 {
     (void)arg;
-    if (run.target->observe != NULL)
-        run.target->observe(&run.exec);
+    if (scheduled_target.observe != NULL)
+        scheduled_target.observe(&run.exec);
     const char *wrong = lives_check();
     if (wrong != NULL)
         sched_fail("lives", "%s", wrong);
@@ -214,7 +213,7 @@ static void perform(const struct op *op)
 {
     run.current[sched_current()] = op;
     sched_note((uint64_t)(op - run.program.list));
-    if (run.target->operation != NULL && run.target->operation(&run.exec, op))
+    if (scheduled_target.operation != NULL && scheduled_target.operation(&run.exec, op))
         return;
     switch (op->kind) {
     case OP_BARRIER:
@@ -258,7 +257,7 @@ static void be_last(void)
     for (uint32_t u = 0; u < THREADS_MAX; u++)
         memory_learn(0, &run.known[u]);
     if (sched_frozen() == 0)
-        run.target->last(&run.exec);
+        scheduled_target.last(&run.exec);
 }
 
 static void thread_body(void *arg, uint32_t t)
@@ -268,7 +267,7 @@ static void thread_body(void *arg, uint32_t t)
         if (run.program.list[i].thread == t)
             perform(&run.program.list[i]);
     run.current[t] = NULL;
-    if (t == 0 && run.target->last != NULL)
+    if (t == 0 && scheduled_target.last != NULL)
         be_last();
     process_exit_thread();
     run.known[t] = memory_publish(t); // who waits for all also waits for its end
@@ -280,7 +279,7 @@ static void thread_body(void *arg, uint32_t t)
 static void first_call(void *arg, uint32_t t)
 {
     (void)t;
-    *(bool *)arg = exec_init(&run.exec, &allocator_hakmem, run.target->limits.slots);
+    *(bool *)arg = exec_init(&run.exec, &allocator_hakmem, scheduled_target.limits.slots);
 }
 
 // The process's first allocation is an execution, too: it may fail like any other.
@@ -293,7 +292,7 @@ static bool make_first_call(void)
                                        .threads = 1,
                                        .body = first_call,
                                        .arg = &made,
-                                       .steps_max = run.target->steps_max,
+                                       .steps_max = scheduled_target.steps_max,
                                        .frozen_thread = SCHED_NOBODY };
     if (sched_run(&run.body, &usual, &run.report) != SCHED_OK) {
         snprintf(run.reason, sizeof run.reason, "%s: %.300s", run.report.kind, run.report.message);
@@ -304,9 +303,9 @@ static bool make_first_call(void)
 
 static void make_exec(void)
 {
-    system_reset(run.target->space_bytes, run.target->options);
+    system_reset(scheduled_target.space_bytes, scheduled_target.options);
     process_reset();
-    if (run.target->limits.slots > SLOTS_MAX) {
+    if (scheduled_target.limits.slots > SLOTS_MAX) {
         fprintf(stderr, "%s: more than %u slots\n", target_name, SLOTS_MAX);
         exit(2);
     }
@@ -316,15 +315,16 @@ static void make_exec(void)
     }
     run.arena_bytes = run.exec.arena_bytes;
     run.exec.fail = found;
-    run.exec.live_bytes_max = run.target->live_bytes_max;
-    run.exec.slack_bytes = (uint64_t)run.target->limits.threads * SUPERSLAB_SIZE; // being begun
+    run.exec.live_bytes_max = scheduled_target.live_bytes_max;
+    // A SuperSlab that is being begun, for each thread.
+    run.exec.slack_bytes = (uint64_t)scheduled_target.limits.threads * SUPERSLAB_SIZE;
     run.exec.shadow.use_all = !TARGET_EXACT_BOUNDS;
 }
 
 static void reset_all(void)
 {
     struct exec *e = &run.exec;
-    system_reset(run.target->space_bytes, run.target->options);
+    system_reset(scheduled_target.space_bytes, scheduled_target.options);
     process_reset();
     exec_reset(e, run.program.header.seed);
     lives_reset();
@@ -374,15 +374,16 @@ static void execute(bool thoroughly)
         .name = target_name,
         .threads = threads < THREADS_MAX ? threads : THREADS_MAX,
         .body = thread_body,
-        .steps_max = run.target->steps_max,
+        .steps_max = scheduled_target.steps_max,
         .frozen_thread = SCHED_NOBODY,
         .describe = describe,
         .observe = observe,
     };
-    if (run.target->begin != NULL)
-        run.target->begin(&run.exec);
+    if (scheduled_target.begin != NULL)
+        scheduled_target.begin(&run.exec);
     enum sched_outcome outcome = sched_run(&run.body, run.strategy, &run.report);
-    if (outcome != SCHED_OK && run.target->expected != NULL && run.target->expected(&run.report))
+    if (outcome != SCHED_OK && scheduled_target.expected != NULL &&
+        scheduled_target.expected(&run.report))
         return;
     if (outcome != SCHED_OK) {
         const struct sched_report *r = &run.report;
@@ -392,7 +393,7 @@ static void execute(bool thoroughly)
     }
     if (sched_frozen() != 0)
         return; // what it holds is lost, by design: no census
-    if (run.target->finish != NULL && run.target->finish(&run.exec))
+    if (scheduled_target.finish != NULL && scheduled_target.finish(&run.exec))
         return;
     exec_finish(&run.exec);
     const char *wrong = census_unused(thoroughly);
@@ -408,12 +409,12 @@ static bool runs_twice(const uint8_t *data, size_t size)
     return (h ^ h >> 16) % 64 == 0;
 }
 
-static bool decode(const struct scheduled_target *target, const uint8_t *data, size_t size)
+static bool decode(const uint8_t *data, size_t size)
 {
-    if (!ops_decode_lenient(&run.program, data, size, &target->limits))
+    if (!ops_decode_lenient(&run.program, data, size, &scheduled_target.limits))
         return false;
-    for (size_t i = 0; target->adapt != NULL && i < run.program.count; i++)
-        target->adapt(&run.program.list[i]);
+    for (size_t i = 0; scheduled_target.adapt != NULL && i < run.program.count; i++)
+        scheduled_target.adapt(&run.program.list[i]);
     return true;
 }
 
@@ -426,12 +427,12 @@ static void weaken_one(void)
     }
 }
 
-int scheduled_start(const struct scheduled_target *target)
+int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-    run.target = target;
+    (void)argc, (void)argv;
     weaken_one();
     make_exec();
-    if (!ops_reserve(&run.program, target->limits.ops_max, LISTED_CHOICES_MAX)) {
+    if (!ops_reserve(&run.program, scheduled_target.limits.ops_max, LISTED_CHOICES_MAX)) {
         fprintf(stderr, "%s: out of memory\n", target_name);
         exit(2);
     }
@@ -440,9 +441,9 @@ int scheduled_start(const struct scheduled_target *target)
     return 0;
 }
 
-int scheduled_run(const struct scheduled_target *target, const uint8_t *data, size_t size)
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (!decode(target, data, size))
+    if (!decode(data, size))
         return -1;
     bool twice = runs_twice(data, size);
     execute(twice);
@@ -459,10 +460,9 @@ int scheduled_run(const struct scheduled_target *target, const uint8_t *data, si
     return 0;
 }
 
-bool scheduled_print(const struct scheduled_target *target, const uint8_t *data, size_t size,
-                     FILE *out)
+bool target_print(const uint8_t *data, size_t size, FILE *out)
 {
-    if (!decode(target, data, size))
+    if (!decode(data, size))
         return false;
     ops_print(&run.program, out);
     return true;

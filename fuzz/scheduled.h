@@ -33,18 +33,11 @@ struct scheduled_target {
     bool (*finish)(struct exec *exec);
 };
 
-// Called by the engine before the first input; each target defines it.
+// What a target is: each defines it, and target_name; the entry points are scheduled.c's. One input
+// in 64 (by its bytes) runs twice and must do the same both times.
+extern const struct scheduled_target scheduled_target;
+
+// Called by the engine before the first input: makes what all of them share. Always 0.
 int LLVMFuzzerInitialize(int *argc, char ***argv);
-
-// Makes what all inputs share; once, before the first input. Always 0.
-int scheduled_start(const struct scheduled_target *target);
-
-// Runs one input; 0, or -1 if it is none. Ends the process by target_found, with the time line, if
-// something is wrong. An input in 64 (by its bytes) runs twice and must do the same both times.
-int scheduled_run(const struct scheduled_target *target, const uint8_t *data, size_t size);
-
-// Prints the input as it will run.
-bool scheduled_print(const struct scheduled_target *target, const uint8_t *data, size_t size,
-                     FILE *out);
 
 #endif

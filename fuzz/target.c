@@ -10,7 +10,7 @@ _Noreturn void target_found(const struct ops *program, const struct op *op, cons
         char line[200];
         ops_format(op, line, sizeof line);
         // An operation of the harness's own is none of the list.
-        if (op >= program->list && op < program->list + program->count)
+        if (program->count != 0 && op >= program->list && op < program->list + program->count)
             fprintf(stderr, "%s: found: operation %zu: %s: %s\n", target_name,
                     (size_t)(op - program->list), line, reason);
         else

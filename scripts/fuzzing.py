@@ -67,9 +67,8 @@ class Instance:
         return self.folder() / "hunt" / self.target
 
     def cmplog(self):
-        """The program that tells AFL++ what was compared with what; None where the language's own
-        mutator knows more."""
-        return replace(self, flavour="afl-cmplog").hunter() if self.kind == "bytes" else None
+        """The program that tells AFL++ what was compared with what."""
+        return replace(self, flavour="afl-cmplog").hunter()
 
     def replayer(self):
         return self.folder() / "replay" / self.target

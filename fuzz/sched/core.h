@@ -14,6 +14,7 @@ struct sched_thread {
     uint32_t locks_held;
     bool sets_hooks; // of the process, for which the others' first calls wait as for a lock
     uint32_t spurious_run;
+    bool excused; // its next yield is no repetition: what failed without reason cannot do so again
     bool (*ready)(void *);
     void *ready_arg;
 };
@@ -29,6 +30,7 @@ struct sched_core {
     bool decided_away;       // the last decision left a thread that could go on
     struct event pending[SCHED_THREADS_MAX];
     uint32_t local_step[SCHED_THREADS_MAX];
+    struct sched_view view;                  // what the strategy is shown
     uint32_t freeze_step[SCHED_THREADS_MAX]; // SCHED_NOBODY: never
     struct sched_thread threads[SCHED_THREADS_MAX];
     struct fiber conductor;

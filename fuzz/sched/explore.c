@@ -8,8 +8,9 @@
 //
 // Invariants: at a thread node, chosen is in backtrack and in enabled; done holds what was explored
 // below the node; a thread in sleep need not run before something that conflicts with its event.
-// For each pair of conflicting events (i, j) of different threads that are not ordered otherwise,
-// the node of i has j's thread in backtrack, or all enabled threads if j's was not enabled there.
+// For each pair of conflicting events (i, j) of different threads that are not ordered by events
+// between them, the node of i has in backtrack or sleep one of the threads with which an order that
+// has j before i can begin, or in backtrack all enabled ones.
 //
 // Value nodes are never reduced. The set of stores a load may read depends only on its thread and
 // on conflicting events, so reduction and values do not disturb each other.
@@ -20,6 +21,12 @@
 #include <string.h>
 
 enum { NONE = 0xffffffff };
+
+static void join(struct vclock *to, const struct vclock *from)
+{
+    for (uint32_t t = 0; t < SCHED_THREADS_MAX; t++)
+        to->at[t] = from->at[t] > to->at[t] ? from->at[t] : to->at[t];
+}
 
 static uint32_t *last_on(struct strategy_search *s, const struct event *e)
 {
@@ -121,23 +128,60 @@ static void add_at(struct search_node *n, uint32_t thread)
     n->backtrack |= n->enabled >> thread & 1 ? 1u << thread : n->enabled;
 }
 
-// `thread` must also be tried before event `i`.
-static void add_backtrack(struct strategy_search *s, const struct search_event *i, uint32_t thread)
+// With a bound: `thread` must also be tried before event `x`, and, as that may cost a preemption
+// which the bound forbids, where the run of x's thread began, where it is free.
+static void add_bounded(struct strategy_search *s, const struct search_event *x, uint32_t thread)
 {
-    add_at(&s->nodes[i->node], thread);
-    if (s->preemptions_max == SEARCH_UNBOUNDED)
-        return;
-    // Trying it right there may cost a preemption that the bound forbids: also try it where the
-    // run of i's thread began, where it is free.
-    for (uint32_t k = i->node + 1; k-- > 0;) {
+    add_at(&s->nodes[x->node], thread);
+    for (uint32_t k = x->node + 1; k-- > 0;) {
         struct search_node *n = &s->nodes[k];
         if (n->is_value)
             continue;
-        if (n->current != i->thread) {
+        if (n->current != x->thread) {
             add_at(n, thread);
             return;
         }
     }
+}
+
+static bool is_before(const struct search_event *x, const struct vclock *clock)
+{
+    return clock->at[x->thread] >= x->clock.at[x->thread];
+}
+
+// The threads that can begin with what came after event `x` and does not depend on it, and with
+// the next event of `thread`, ordered behind `met`, at the end.
+static uint32_t initials(const struct strategy_search *s, const struct search_event *x,
+                         uint32_t thread, const struct vclock *met)
+{
+    const struct search_event *first[SCHED_THREADS_MAX] = { NULL };
+    const struct search_event *end = &s->events[s->event_count];
+    uint32_t mask = 0;
+    for (const struct search_event *y = x + 1; y < end; y++)
+        if (first[y->thread] == NULL && !is_before(x, &y->clock))
+            first[y->thread] = y;
+    for (uint32_t t = 0; t < SCHED_THREADS_MAX; t++) {
+        const struct vclock *clock = first[t] != NULL ? &first[t]->clock : t == thread ? met : NULL;
+        bool begins = clock != NULL;
+        for (uint32_t u = 0; begins && u < SCHED_THREADS_MAX; u++)
+            begins = u == t || first[u] == NULL || !is_before(first[u], clock);
+        mask |= (uint32_t)begins << t;
+    }
+    return mask;
+}
+
+// `thread` goes on with an event that could have come before `x`: one of those with which that
+// order can begin must be tried in the place of x. `thread` alone will not do: it may need another
+// thread's event first, and be asleep for the order without that one.
+static void add_source(struct strategy_search *s, const struct search_event *x, uint32_t thread,
+                       const struct vclock *met)
+{
+    struct search_node *n = &s->nodes[x->node];
+    uint32_t begin = initials(s, x, thread, met);
+    if (begin & (n->backtrack | n->sleep))
+        return;
+    begin &= n->enabled;
+    n->backtrack |= begin == 0 ? n->enabled : begin & -begin;
 }
 
 static bool may_meet(const struct event *earlier, const struct event *later)
@@ -146,29 +190,30 @@ static bool may_meet(const struct event *earlier, const struct event *later)
     return !(later->site->kind == EVENT_LOCK && earlier->site->kind == EVENT_UNLOCK);
 }
 
-static void order_event(struct strategy_search *s, struct search_event *e)
+// Finds the races of `event`, which `thread` performs now. Returns the clock of all before it.
+static struct vclock order_event(struct strategy_search *s, const struct event *event,
+                                 uint32_t thread)
 {
-    struct vclock before = s->clocks[e->thread];
-    struct vclock *clock = &s->clocks[e->thread];
-    bool race_found = false;
-    uint32_t i = s->whole_scan ? s->event_count - 1 : e->previous;
+    bool bounded = s->preemptions_max != SEARCH_UNBOUNDED;
+    struct vclock before = s->clocks[thread], clock = before, met = before;
+    if (event->address == 0 && event->site->kind != EVENT_SYSTEM && !s->whole_scan)
+        return clock;
+    uint32_t i = s->whole_scan ? s->event_count - 1 : *last_on(s, event);
     while (i != NONE) {
         const struct search_event *x = &s->events[i];
-        if (x->thread != e->thread && event_conflicts(&x->event, &e->event)) {
-            bool ordered = before.at[x->thread] >= x->clock.at[x->thread];
-            if (!ordered && !race_found && may_meet(&x->event, &e->event)) {
-                add_backtrack(s, x, e->thread);
-                // Reversing the last race finds the earlier ones, unless the bound cuts that short.
-                race_found = s->preemptions_max == SEARCH_UNBOUNDED;
+        if (x->thread != thread && event_conflicts(&x->event, event)) {
+            if (may_meet(&x->event, event)) {
+                if (bounded && !is_before(x, &before))
+                    add_bounded(s, x, thread);
+                else if (!bounded && !is_before(x, &met))
+                    add_source(s, x, thread, &met);
+                join(&met, &x->clock);
             }
-            for (uint32_t t = 0; t < SCHED_THREADS_MAX; t++)
-                if (x->clock.at[t] > clock->at[t])
-                    clock->at[t] = x->clock.at[t];
+            join(&clock, &x->clock);
         }
-        i = s->whole_scan ? (i == 0 ? NONE : i - 1) : x->previous;
+        i = s->whole_scan ? i - 1 : x->previous; // before the first one: NONE
     }
-    clock->at[e->thread]++;
-    e->clock = *clock;
+    return clock;
 }
 
 static void search_performed(struct strategy *base, const struct sched_view *view, uint32_t thread)
@@ -186,12 +231,12 @@ static void search_performed(struct strategy *base, const struct sched_view *vie
     e->event = *event;
     e->thread = thread;
     e->node = s->depth - 1;
+    struct vclock *clock = &s->clocks[thread];
+    *clock = order_event(s, event, thread);
+    clock->at[thread]++;
+    e->clock = *clock;
     uint32_t *last = last_on(s, event);
     e->previous = *last;
-    if (event->address != 0 || s->whole_scan)
-        order_event(s, e);
-    else
-        e->clock = s->clocks[thread], e->clock.at[thread] = ++s->clocks[thread].at[thread];
     *last = s->event_count++;
     for (uint32_t m = s->sleeping; m != 0; m &= m - 1) {
         uint32_t t = (uint32_t)__builtin_ctz(m);

@@ -26,12 +26,12 @@ struct search_event {
 };
 
 // Depth-first search. With reduction, executions that differ only in the order of events that do
-// not conflict are run once: DPOR, Flanagan and Godefroid, "Dynamic Partial-Order Reduction for
-// Model Checking Software", POPL 2005, with sleep sets (Godefroid 1996) where no bound is set, and
-// with the further backtrack points of Coons, Musuvathi, McKinley, "Bounded Partial-Order
-// Reduction", OOPSLA 2013, where one is. With a bound the reduction is for finding, not for
-// proving: it may leave out executions in which threads wait for locks. Unbounded it leaves out
-// nothing (`protocol reduction` compares).
+// not conflict are run once. Without a bound: source sets and sleep sets, Abdulla, Aronis, Jonsson,
+// Sagonas, "Optimal Dynamic Partial Order Reduction", POPL 2014; `make reduction` compares it with
+// the search that leaves out nothing. With a bound: Flanagan and Godefroid, "Dynamic Partial-Order
+// Reduction for Model Checking Software", POPL 2005, and the further backtrack points of Coons,
+// Musuvathi, McKinley, "Bounded Partial-Order Reduction", OOPSLA 2013; that is for finding, not for
+// proving: it may leave out executions in which threads wait for locks.
 struct strategy_search {
     struct strategy base;
     uint32_t preemptions_max; // or SEARCH_UNBOUNDED

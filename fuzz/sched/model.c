@@ -28,22 +28,27 @@
 #include "scheduler.h"
 
 #define TOKENS_MAX 65536u
-#define LOCATIONS_MAX 8192u // a power of two; at most half of them are used in one execution
+#define LOCATIONS_MAX 4096u // in one execution
+#define TABLE_SIZE 8192u    // a power of two, twice as many
 
 struct memory_thread {
     struct vclock now, visible, pending, fenced;
-    uint64_t fence_number; // position of its last SC fence among the SC operations
-    uint64_t yield_number; // number of the newest store when it last yielded
+    uint32_t fence_number; // position of its last SC fence among the SC operations
     uint32_t stale_run;
+    uint16_t yields;
 };
 
 static struct {
-    struct location table[LOCATIONS_MAX];
-    uint32_t used[LOCATIONS_MAX / 2];
+    struct location locations[LOCATIONS_MAX]; // in the order of first touch: few pages are in use
+    struct {
+        uintptr_t address;
+        uint32_t epoch; // of the execution in which it was touched
+        uint32_t index;
+    } table[TABLE_SIZE];
     struct memory_thread threads[SCHED_THREADS_MAX];
     struct vclock sc_fences;
-    uint64_t store_count;
-    uint64_t sc_count;
+    uint32_t thread_count; // the clocks' other entries are 0
+    uint32_t sc_count;
     uint32_t epoch;
     uint32_t location_count;
     uint32_t token_count;
@@ -56,11 +61,11 @@ static void join(struct vclock *to, const struct vclock *from)
         to->at[i] = to->at[i] > from->at[i] ? to->at[i] : from->at[i];
 }
 
-void memory_reset(void)
+void memory_reset(uint32_t threads)
 {
+    m.thread_count = threads;
     memset(m.threads, 0, sizeof m.threads);
     memset(&m.sc_fences, 0, sizeof m.sc_fences);
-    m.store_count = 0;
     m.sc_count = 0;
     m.location_count = 0;
     m.token_count = 0;
@@ -102,37 +107,41 @@ const struct store *memory_newest(const struct location *l)
     return &l->history[(l->stores - 1) % MEMORY_HISTORY];
 }
 
-static void first_touch(struct location *l, uintptr_t address, uint32_t bytes)
+// A new life of the cell, too, after the page was forgotten.
+static struct location *begin_location(struct location *l, uintptr_t address, uint32_t bytes)
 {
-    if (m.location_count == LOCATIONS_MAX / 2)
-        sched_fail("harness", "more than %u atomic cells in one execution", LOCATIONS_MAX / 2);
-    m.used[m.location_count] = (uint32_t)(l - m.table);
     l->address = address;
-    l->epoch = m.epoch;
     l->bytes = bytes;
-    l->index = m.location_count++;
     l->stores = 1;
+    memset(l->looks, 0, sizeof l->looks);
     l->history[0] = (struct store){ .value = raw_value(address, bytes) };
+    return l;
+}
+
+static struct location *first_touch(uint32_t i, uintptr_t address, uint32_t bytes)
+{
+    if (m.location_count == LOCATIONS_MAX)
+        sched_fail("harness", "more than %u atomic cells in one execution", LOCATIONS_MAX);
+    m.table[i].address = address;
+    m.table[i].epoch = m.epoch;
+    m.table[i].index = m.location_count;
+    struct location *l = &m.locations[m.location_count];
+    l->index = m.location_count++;
+    return begin_location(l, address, bytes);
 }
 
 struct location *memory_at(const void *cell, uint32_t bytes)
 {
     uintptr_t address = (uintptr_t)cell;
     uint64_t hash = (uint64_t)address * UINT64_C(0x9e3779b97f4a7c15);
-    uint32_t i = (uint32_t)(hash >> 40) % LOCATIONS_MAX;
+    uint32_t i = (uint32_t)(hash >> 40) % TABLE_SIZE;
     while (m.table[i].epoch == m.epoch && m.table[i].address != address)
-        i = (i + 1) % LOCATIONS_MAX;
-    struct location *l = &m.table[i];
-    if (l->epoch != m.epoch || l->stores == 0) {
-        if (l->epoch == m.epoch) { // forgotten in this execution: a new life of the same address
-            l->bytes = bytes;
-            l->stores = 1;
-            l->history[0] = (struct store){ .value = raw_value(address, bytes) };
-        } else {
-            first_touch(l, address, bytes);
-        }
-        return l;
-    }
+        i = (i + 1) % TABLE_SIZE;
+    if (m.table[i].epoch != m.epoch)
+        return first_touch(i, address, bytes);
+    struct location *l = &m.locations[m.table[i].index];
+    if (l->stores == 0)
+        return begin_location(l, address, bytes);
     if (l->bytes != bytes)
         sched_fail("harness", "atomic cell %p used with %u and with %u bytes", cell, l->bytes,
                    bytes);
@@ -146,16 +155,18 @@ struct location *memory_at(const void *cell, uint32_t bytes)
 void memory_tick(uint32_t thread)
 {
     struct memory_thread *t = &m.threads[thread];
-    t->visible.at[thread] = ++t->now.at[thread];
+    if (++t->now.at[thread] == 0)
+        sched_fail("harness", "thread %u made more than %u operations", thread, UINT16_MAX);
+    t->visible.at[thread] = t->now.at[thread];
 }
 
 // True if the thread may not read anything older than `s`.
 static bool is_oldest_readable(uint32_t thread, const struct store *s, uint32_t order)
 {
     const struct memory_thread *t = &m.threads[thread];
-    if (s->time == 0 || t->visible.at[s->thread] >= s->time || s->number <= t->yield_number)
+    if (s->time == 0 || t->visible.at[s->thread] >= s->time)
         return true;
-    for (uint32_t u = 0; u < SCHED_THREADS_MAX; u++)
+    for (uint32_t u = 0; u < m.thread_count; u++)
         if (s->seen[u] != 0 && t->visible.at[u] >= s->seen[u])
             return true;
     // ISO C11, 7.17.3: 29.3p5 of C++11 for the load after a fence, p3 and p4 for SC loads.
@@ -166,9 +177,15 @@ static bool is_oldest_readable(uint32_t thread, const struct store *s, uint32_t 
 
 uint32_t memory_readable(uint32_t thread, const struct location *l, uint32_t order)
 {
-    if (m.threads[thread].stale_run >= MEMORY_STALE_MAX)
+    const struct memory_thread *t = &m.threads[thread];
+    const struct look *look = &l->looks[thread];
+    if (t->stale_run >= MEMORY_STALE_MAX)
         return 1;
     uint32_t kept = l->stores < MEMORY_HISTORY ? l->stores : MEMORY_HISTORY;
+    if (look->turn != 0 && look->turn <= t->yields) {
+        uint32_t since = (uint16_t)(l->stores - look->stores);
+        kept = since + 1 < kept ? since + 1 : kept;
+    }
     uint32_t n = 1;
     while (n < kept &&
            !is_oldest_readable(thread, &l->history[(l->stores - n) % MEMORY_HISTORY], order))
@@ -193,6 +210,7 @@ const struct store *memory_read(uint32_t thread, struct location *l, uint32_t ba
     struct memory_thread *t = &m.threads[thread];
     struct store *s = &l->history[(l->stores - 1 - back) % MEMORY_HISTORY];
     t->stale_run = back == 0 ? 0 : t->stale_run + 1;
+    l->looks[thread] = (struct look){ .turn = t->yields + 1, .stores = (uint16_t)l->stores };
     if (s->seen[thread] == 0)
         s->seen[thread] = t->now.at[thread];
     learn(t, s, order);
@@ -213,11 +231,10 @@ static void write_store(uint32_t thread, struct location *l, uint64_t value, uin
     const struct memory_thread *t = &m.threads[thread];
     struct store *s = &l->history[l->stores++ % MEMORY_HISTORY];
     s->value = l->bytes == 8 ? value : value & ((UINT64_C(1) << 8 * l->bytes) - 1);
-    s->number = ++m.store_count;
     s->sc_number = order & ORDER_SC ? ++m.sc_count : 0;
-    s->thread = thread;
+    s->thread = (uint8_t)thread;
     s->time = t->now.at[thread];
-    s->site = site;
+    s->site = (uint16_t)site;
     s->release = order & ORDER_RELEASE ? t->now : t->fenced;
     memset(s->seen, 0, sizeof s->seen);
     s->token = token;
@@ -266,7 +283,7 @@ void memory_fence(uint32_t thread, uint32_t order)
 
 void memory_yield(uint32_t thread)
 {
-    m.threads[thread].yield_number = m.store_count;
+    m.threads[thread].yields++;
 }
 
 struct vclock memory_publish(uint32_t thread)
@@ -284,7 +301,7 @@ void memory_forget(const void *p, size_t bytes)
 {
     uintptr_t begin = (uintptr_t)p;
     for (uint32_t i = 0; i < m.location_count; i++) {
-        struct location *l = &m.table[m.used[i]];
+        struct location *l = &m.locations[i];
         if (l->address - begin < bytes)
             l->stores = 0;
     }

@@ -20,33 +20,42 @@
 // Bits of a memory order. Relaxed has none; sequential consistency has all that apply.
 enum memory_order_bits { ORDER_ACQUIRE = 1, ORDER_RELEASE = 2, ORDER_SC = 4 };
 
+// Counts operations: a thread that makes more than fit in here fails the execution.
 struct vclock {
-    uint32_t at[SCHED_THREADS_MAX];
+    uint16_t at[SCHED_THREADS_MAX];
 };
 
+// A cache line, because these are what an execution spends its time on.
 struct store {
     uint64_t value;
-    uint64_t number;    // position among all stores of the execution
-    uint64_t sc_number; // position among the SC operations; 0: not SC
-    uint32_t thread;
-    uint32_t time; // the storing thread's own clock; 0: before the execution
-    uint32_t site;
+    uint32_t sc_number; // position among the SC operations; 0: not SC
+    uint16_t time;      // the storing thread's own clock; 0: before the execution
+    uint16_t site;
+    uint8_t thread;
+    char *token;                      // as `release`, for a race detector (races.h), or NULL
     struct vclock release;            // what a load with acquire order learns
-    char *token;                      // the same for a race detector (races.h), or NULL
-    uint32_t seen[SCHED_THREADS_MAX]; // each thread's clock at its first load of this store
+    uint16_t seen[SCHED_THREADS_MAX]; // each thread's clock at its first load of this store
+};
+_Static_assert(sizeof(struct store) == 64, "a store fills a cache line");
+
+// A thread's last load of a location.
+struct look {
+    uint16_t turn;   // of the thread, counted from 1 by its yields; 0: never
+    uint16_t stores; // that there were
 };
 
 struct location {
     uintptr_t address;
-    uint32_t epoch;  // of the execution in which it was touched
     uint32_t bytes;  // 1, 4 or 8
     uint32_t index;  // order of first touch: a name that does not depend on addresses
     uint32_t stores; // made so far, the initial value included; the last MEMORY_HISTORY are kept
-    struct store history[MEMORY_HISTORY];
+    struct look looks[SCHED_THREADS_MAX];
+    _Alignas(64) struct store history[MEMORY_HISTORY];
 };
 
-// Forgets all locations: the next execution begins with the values that memory holds.
-void memory_reset(void);
+// Forgets all locations: the next execution, of so many threads, begins with the values that memory
+// holds.
+void memory_reset(uint32_t threads);
 
 // The location of `cell`, made at its first touch. Fails the execution if the cell was written
 // behind the model's back, or is touched with another size than before.
@@ -73,8 +82,9 @@ const struct store *memory_newest(const struct location *l);
 
 void memory_fence(uint32_t thread, uint32_t order);
 
-// `thread` gives up the processor: of each location it will read no store older than the newest
-// one of now, so that a loop that waits ends.
+// `thread` gives up the processor: where it looks again it will read no store older than the newest
+// one of its look before, so that a loop that waits ends. (Not: than the newest one of now, or a
+// yield would not commute with stores that have nothing to do with it.)
 void memory_yield(uint32_t thread);
 
 // Synchronisation that the program under test does outside of the seams, as when it hands a pointer

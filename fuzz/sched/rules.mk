@@ -79,6 +79,7 @@ $(4)/tests/model/lock.o: src/seam/lock.c $(4)/flags
 	@mkdir -p $$(@D)
 	$(call hak_say,compile)$$(SCHED_CC) -UHAK_CHECKED -DHAK_CHECKED=0 -Dsyscall=model_futex \
 	    -MMD -MP -c -o $$@ $$<
+$(4)/tests/model/litmus: $(4)/tests/model/litmus_tests.o
 $(4)/tests/model/protocol: $(SCHED_SCENARIOS:%=$(4)/tests/model/%.o) $(4)/tests/model/lock.o \
     $(4)/allocator.o
 endef
@@ -130,12 +131,14 @@ SCHED_ORDERS := $(call hak_out,sched-tsan,$(CLANG),small)/tests/model/protocol
 SCHED_RATE := $(foreach i,$(call hak_out,sched,$(CC),small) $(call hak_out,sched,$(CC),default) \
     $(call hak_out,sched-asan,$(CLANG),small),$(i)/replay/fuzz_sched)
 
-.PHONY: litmus planted model races orders rate
+.PHONY: litmus planted reduction model races orders rate
 litmus: $(SCHED_MODEL)/litmus ## the model of memory against the classic litmus tests
 	@$<
 planted: $(SCHED_MODEL)/planted ## the scheduler against planted bugs, with each strategy
 	@$<
-model: litmus planted $(SCHED_MODEL)/protocol ## every execution of the protocols, as a table
+reduction: $(SCHED_MODEL)/protocol ## that the search of `make model` leaves nothing out (ONLY=)
+	@$< reduction $(ONLY)
+model: litmus planted reduction ## every execution of the protocols, as a table
 	@scripts/model $(SCHED_MODEL)/protocol
 races: $(SCHED_ORDERS) ## the same scenarios by chance, plain accesses judged by ThreadSanitizer
 	@TSAN_OPTIONS=report_bugs=1:halt_on_error=1 $< sample

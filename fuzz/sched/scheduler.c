@@ -13,9 +13,10 @@
 // A lock is a word of memory that is taken by an update with acquire order and given back by a
 // store with release order; who waits for it is not enabled, and the choice of the next thread is
 // also the choice of the one that gets it. A thread that yields twice is not enabled until another
-// one has made a step: its second look saw what the first did. From step steps_max on the schedule
-// is fair (each enabled thread in turn, newest values), so an execution that still does not end is
-// a livelock and not bad luck.
+// one has made a step: its second look saw what the first did (the yield after a compare-and-swap
+// that failed without reason does not count). From step steps_max on the schedule is fair (each
+// enabled thread in turn, newest values), so an execution that still does not end is a livelock and
+// not bad luck.
 //
 // On a failure all fibers are abandoned where they stand and sched_run returns.
 #include "core.h"
@@ -207,15 +208,10 @@ static uint32_t decide(void)
     if (is_fair_phase()) {
         pick = next_after(enabled, core.current);
     } else if (core.strategy->asks_always || (enabled & (enabled - 1))) {
-        struct sched_view view = {
-            .threads = core.program->threads,
-            .current = core.current,
-            .enabled = enabled,
-            .preferred = preferred,
-            .pending = core.pending,
-            .local_step = core.local_step,
-        };
-        pick = core.strategy->run(core.strategy, &view);
+        core.view.current = core.current;
+        core.view.enabled = enabled;
+        core.view.preferred = preferred;
+        pick = core.strategy->run(core.strategy, &core.view);
         if (pick == SCHED_NOBODY)
             leave(SCHED_PRUNED);
     }
@@ -243,15 +239,9 @@ static void count_step(uint32_t t)
     core.yielding &= 1u << t;
     core.spun &= 1u << t;
     if (core.strategy->performed != NULL) {
-        struct sched_view view = {
-            .threads = core.program->threads,
-            .current = t,
-            .preferred = t,
-            .fair = is_fair_phase(),
-            .pending = core.pending,
-            .local_step = core.local_step,
-        };
-        core.strategy->performed(core.strategy, &view, t);
+        core.view.current = t;
+        core.view.fair = is_fair_phase();
+        core.strategy->performed(core.strategy, &core.view, t);
     }
     if (core.step >= 2 * core.program->steps_max) {
         snprintf(core.report->kind, sizeof core.report->kind, "livelock");
@@ -354,18 +344,21 @@ enum sched_outcome sched_run(const struct sched_program *program, struct strateg
     core.quiet = core.step = core.frozen = core.spun = core.yielding = core.current = 0;
     core.waiting = 0;
     core.decided_away = false;
+    core.view = (struct sched_view){ .threads = program->threads,
+                                     .pending = core.pending,
+                                     .local_step = core.local_step };
     core.unfinished = (1u << program->threads) - 1;
     report->kind[0] = report->message[0] = 0;
     report->preemptions = 0;
     trace_begin();
-    memory_reset();
+    memory_reset(program->threads);
     overflow_watch();
     fiber_adopt(&core.conductor);
     for (uint32_t t = 0; t < program->threads; t++) {
         struct sched_thread *x = &core.threads[t];
         fiber_prepare(&x->fiber, thread_main, (void *)(uintptr_t)t);
         x->locks_held = x->spurious_run = 0;
-        x->sets_hooks = false;
+        x->sets_hooks = x->excused = false;
         core.local_step[t] = 0;
         core.freeze_step[t] = t == program->frozen_thread ? program->frozen_step : SCHED_NOBODY;
         core.pending[t] = (struct event){ &site_begin, 0 };

@@ -109,24 +109,29 @@ static void zero_pages(size_t first, size_t count)
     memset(p, 0, count * SYSTEM_PAGE);
 }
 
+// The first committed page from `i` on, or `end`.
+static size_t next_committed(size_t i, size_t end)
+{
+    races_ignore_begin();
+    const uint8_t *found = memchr(sys.committed + i, 1, end - i);
+    races_ignore_end();
+    return found ? (size_t)(found - sys.committed) : end;
+}
+
 static void uncommit(size_t first, size_t count)
 {
-    for (size_t i = first; i < first + count;) {
-        size_t end = i;
+    for (size_t i = first, end; (i = next_committed(i, first + count)) < first + count; i = end) {
         bool zero = sys.zero[i];
-        while (end < first + count && sys.committed[end] && sys.zero[end] == zero)
+        for (end = i; end < first + count && sys.committed[end] && sys.zero[end] == zero;)
             end++;
-        if (end > i) {
-            if (!zero)
-                zero_pages(i, end - i);
-            POISON(sys.base + i * SYSTEM_PAGE, (end - i) * SYSTEM_PAGE);
-            races_ignore_begin();
-            memset(sys.committed + i, 0, end - i);
-            memset(sys.zero + i, 0, end - i);
-            races_ignore_end();
-            sys.committed_pages -= end - i;
-        }
-        i = end > i ? end : i + 1;
+        if (!zero)
+            zero_pages(i, end - i);
+        POISON(sys.base + i * SYSTEM_PAGE, (end - i) * SYSTEM_PAGE);
+        races_ignore_begin();
+        memset(sys.committed + i, 0, end - i);
+        memset(sys.zero + i, 0, end - i);
+        races_ignore_end();
+        sys.committed_pages -= end - i;
     }
 }
 

@@ -55,14 +55,27 @@ def copy(source, target):
     os.replace(new, target)
 
 
-def equalise(source, target, names=None):
+def equalise(source, target):
     """Makes the files below `target` those below `source`; only what differs is copied."""
-    wanted = entries(source) if names is None else names
+    wanted = entries(source)
     for name in wanted:
         ours, theirs = target / name, source / name
         if not os.path.lexists(ours) or stamp_of(ours) != stamp_of(theirs):
             copy(theirs, ours)
     return wanted
+
+
+def refresh(source, target, names):
+    """Copies the sources that differ, as of now: an object that was built here from what the file
+    was before may be newer than the file itself."""
+    for name in names:
+        ours, theirs = target / name, source / name
+        same = ours.is_file() and not ours.is_symlink() and not theirs.is_symlink()
+        if not (same and ours.read_bytes() == theirs.read_bytes()
+                and ours.stat().st_mode == theirs.stat().st_mode):
+            copy(theirs, ours)
+            if not ours.is_symlink():
+                os.utime(ours)
 
 
 class Tree:
@@ -96,7 +109,7 @@ class Pristine(Tree):
         listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=SOURCE,
                                 capture_output=True, text=True, check=True).stdout.split("\0")
         names = {f for f in listed if f and (SOURCE / f).is_file()}
-        equalise(SOURCE, self.folder, names)
+        refresh(SOURCE, self.folder, names)
         for name in entries(self.folder):
             if not name.startswith("build/") and name not in names:
                 (self.folder / name).unlink()

@@ -202,16 +202,17 @@ static const char *no_check(void *arg)
 }
 
 const struct scenario ending_scenarios[] = {
-    { "fork x two slow paths", "closes the gate, audits, opens it; allocates twice", 2, 2, setup,
-      fork_or_allocate_twice, six_live, false },
+    { "fork x two slow paths", "closes the gate, audits, opens it; allocates twice", 2,
+      SEARCH_UNBOUNDED, setup, fork_or_allocate_twice, six_live, false },
     { "fork x fork", "each closes the gate, audits, opens it", 2, SEARCH_UNBOUNDED, setup,
       fork_or_fork, four_live, false },
-    { "fork x late free", "closes the gate, audits, opens it; ends, then frees a block", 2, 2,
-      setup, fork_or_late_free, three_live, false },
+    { "fork x late free", "closes the gate, audits, opens it; ends, then frees a block", 2,
+      SEARCH_UNBOUNDED, setup, fork_or_late_free, three_live, false },
+    // Bounded, not reduced: what thread 1 will not do any more is no event that the fork meets.
     { "child of a fork", "forks, the child allocates, frees, forks; frees and flushes: vanishes", 2,
-      2, setup, child_or_free, two_or_three_live, false },
-    { "late free x exit", "the owner ends, then frees; another frees and ends", 2, 2, setup,
-      late_free_or_exit, two_live, false },
+      4, setup, child_or_free, two_or_three_live, false },
+    { "late free x exit", "the owner ends, then frees; another frees and ends", 2, SEARCH_UNBOUNDED,
+      setup, late_free_or_exit, two_live, false },
     { "large free x large free", "two threads free one large block: one is told", 2,
       SEARCH_UNBOUNDED, setup_large, free_large, one_winner, false },
     { "frozen x use and exit", "stops anywhere; both free, flush, allocate, free, end", 2, 1, setup,

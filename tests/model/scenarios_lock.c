@@ -85,7 +85,7 @@ static const char *lock_is_free(void *arg)
 const struct scenario lock_scenarios[] = {
     { "lock x lock", "two threads take the mutex of seam/lock.c, write, give it back", 2,
       SEARCH_UNBOUNDED, setup_lock, hold_lock, lock_is_free, false },
-    { "lock x lock x lock", "three threads; spinning is one turn, then the kernel's queue", 3, 2,
-      setup_lock, hold_lock, lock_is_free, false },
+    { "lock x lock x lock", "three threads; spinning is one turn, then the kernel's queue", 3,
+      SEARCH_UNBOUNDED, setup_lock, hold_lock, lock_is_free, false },
     { 0 },
 };

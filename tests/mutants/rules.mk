@@ -3,6 +3,9 @@
 .PHONY: mutants
 mutants: ## put known bugs back, one by one: each must be found (MUTANT= PART=K/N ALL=1)
 	+scripts/mutants
+.PHONY: mutants-history
+mutants-history: ## bugs of the past put back: hunted, replayed 100 times, told
+	+scripts/history
 .PHONY: mutants-generated
 export COUNT SEED ONLY
 mutants-generated: ## change the source at random places: who notices? (COUNT= SEED= ONLY=)

@@ -176,8 +176,8 @@ static void test_numbers(void **state)
 {
     (void)state;
     void *small = hak_malloc(50);
-    bool reached[64] = { false };
-    assert_true(corruption_field_count <= 64);
+    bool reached[96] = { false };
+    assert_true(corruption_field_count <= 96);
     for (unsigned structure = 0; structure < STRUCTURE_COUNT; structure++)
         for (uint64_t number = 0; number < 4000; number += 3) {
             struct corruption_bits bits;
@@ -191,7 +191,8 @@ static void test_numbers(void **state)
             reached[f - corruption_fields] = true;
         }
     for (unsigned i = 0; i < corruption_field_count; i++)
-        if (corruption_fields[i].find(small, 0).count >= 3 && !reached[i])
+        if (corruption_fields[i].find != NULL && !reached[i] &&
+            corruption_fields[i].find(small, 0).count >= 3)
             fail_msg("%s is not reached", corruption_fields[i].name);
     hak_free(small);
 }
