@@ -151,9 +151,9 @@ static inline struct class_counters *hak_heap_counts(struct heap *h, unsigned cl
 }
 
 // Around a slow path of malloc or free that changes the magazine of a class, which holds `count`
-// blocks. Before: blocks that have left it since the last slow path were handed out, as far as their
-// places were not filled again. (With count_hits each malloc counts itself, and nothing is left to
-// find out.)
+// blocks. Before: blocks that have left it since the last slow path were handed out, as far as
+// their places were not filled again. (With count_hits each malloc counts itself, and nothing is
+// left to find out.)
 static inline void hak_heap_before(struct class_counters *n, uint32_t count)
 {
     uint32_t left = own_load(&n->left);
