@@ -95,12 +95,13 @@ COLD static void *alloc_class_gated(unsigned class_index, bool *zero)
     *zero = false;
     if (h == NULL)
         return NULL;
-    hak_heap_before(h, class_index);
-    void *p = hak_magazine_pop(&h->magazines[class_index]);
+    struct magazine *m = &h->magazines[class_index];
+    hak_heap_before(hak_heap_counts(h, class_index), hak_magazine_count(m));
+    void *p = hak_magazine_pop(m);
     if (p == NULL)
         p = refill(h, class_index, zero);
-    hak_heap_after(h, class_index);
-    struct class_counters *n = hak_heap_counts(h, class_index);
+    struct class_counters *n = hak_heap_counts(h, class_index); // the class has them from now on
+    hak_heap_after(n, hak_magazine_count(m));
     hak_count(likely(p != NULL) ? &n->malloc_misses : &h->counters.failures, 1);
     leave(h);
     return p;
@@ -285,8 +286,9 @@ static void free_block(struct heap *h, void *p, unsigned tag)
     struct magazine *m = &h->magazines[tag];
     if (!hak_magazine_push(m, p) && !(hak_cache_make_room(h, tag) && hak_magazine_push(m, p)))
         hak_heap_free_one(h, tag, p);
-    hak_heap_after(h, tag);
-    hak_count(&hak_heap_counts(h, tag)->free_misses, 1);
+    struct class_counters *n = hak_heap_counts(h, tag);
+    hak_heap_after(n, hak_magazine_count(m));
+    hak_count(&n->free_misses, 1);
 }
 
 // Without a heap (metadata memory is exhausted) any block can be freed as another thread's.

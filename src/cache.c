@@ -16,6 +16,8 @@
 // one class only, the one that it asked for last.
 #include "cache.h"
 
+#include "meta.h"
+
 // Capacity that counts as granted.
 static size_t granted_bytes(unsigned class_index, uint32_t capacity)
 {
@@ -90,11 +92,24 @@ static uint32_t wanted_capacity(const struct size_class *c, uint32_t before, boo
     return WITHOUT_SLOW_START ? c->cache_max : more < most ? more : most;
 }
 
+// Makes counters of the class's own, before it has a magazine. False: no metadata memory is left.
+static bool make_counters(struct heap *h, unsigned class_index)
+{
+    if (own_load(&h->class_counts[class_index]) != 0)
+        return true;
+    char *counts = hak_meta_alloc_untouched(sizeof(struct class_counters));
+    if (counts == NULL)
+        return false;
+    own_store(&h->class_counts[class_index],
+              (uint32_t)((size_t)(counts - hak_arena.meta) / META_CHUNK_MIN));
+    return true;
+}
+
 // Raises the capacity if the bytes are granted and there is memory for the slots.
 static bool extend(struct heap *h, unsigned class_index, uint32_t capacity)
 {
     struct magazine *m = &h->magazines[class_index];
-    if (!hak_heap_count_class(h, class_index))
+    if (!make_counters(h, class_index))
         return false;
     size_t bytes = granted_bytes(class_index, capacity) -
                    granted_bytes(class_index, own_load(&m->capacity));
@@ -145,7 +160,7 @@ bool hak_cache_make_room(struct heap *h, unsigned class_index)
     uint32_t capacity = own_load(&h->magazines[class_index].capacity);
     if (capacity == 0)
         return false;
-    hak_heap_flush(h, class_index, hak_magazine_batch(&h->magazines[class_index]));
+    hak_heap_flush_within(h, class_index, hak_magazine_batch(&h->magazines[class_index]));
     return true;
 }
 

@@ -11,7 +11,8 @@
 bool hak_cache_grow(struct heap *h, unsigned class_index);
 
 // A free found the magazine of the class full: gives it more capacity if that is of use, else its
-// oldest blocks go to the slabs. False if it has no capacity at all.
+// oldest blocks go to the slabs. The free then does hak_heap_after. False if it has no capacity at
+// all.
 bool hak_cache_make_room(struct heap *h, unsigned class_index);
 
 // Gives the magazine of the class room for so many blocks, as far as the bounds let it, before

@@ -20,7 +20,6 @@
 #include "heap.h"
 
 #include "fault.h"
-#include "meta.h"
 #include "sampled.h"
 
 const struct front hak_no_front = { .magazines = { [TAG_NONE] = NO_MAGAZINE } };
@@ -33,18 +32,6 @@ void hak_heap_start(struct heap *h)
     for (size_t i = 0; i <= TABLE_SIZE_MAX / 16; i++)
         h->class_offset[i] = hak_heap_offset(i);
     h->until_sample = hak_sampled_interval();
-}
-
-bool hak_heap_count_class(struct heap *h, unsigned class_index)
-{
-    if (own_load(&h->class_counts[class_index]) != 0)
-        return true;
-    char *counts = hak_meta_alloc_untouched(sizeof(struct class_counters));
-    if (counts == NULL)
-        return false;
-    own_store(&h->class_counts[class_index],
-              (uint32_t)((size_t)(counts - hak_arena.meta) / META_CHUNK_MIN));
-    return true;
 }
 
 // ---- lists of slabs with free blocks ----
@@ -190,10 +177,8 @@ uint32_t hak_heap_drain(struct heap *h)
 // ---- refill ----
 
 // Notes that the slab is taken from. One out of the list may be the current one.
-static struct slab *take_from(struct heap *h, unsigned class_index, struct slab *s,
-                              enum refill_source source)
+static struct slab *take_from(struct class_counters *n, struct slab *s, enum refill_source source)
 {
-    struct class_counters *n = hak_heap_counts(h, class_index);
     uint32_t unit = hak_slab_unit(s) + 1;
     if (source == REFILL_PARTIAL && unit == n->current)
         source = REFILL_CURRENT;
@@ -203,15 +188,16 @@ static struct slab *take_from(struct heap *h, unsigned class_index, struct slab 
 }
 
 // A slab of the class with free blocks, or NULL.
-static struct slab *find_slab(struct heap *h, unsigned class_index, enum pool_effort effort)
+static struct slab *find_slab(struct heap *h, struct class_counters *n, unsigned class_index,
+                              enum pool_effort effort)
 {
     struct slab *first = h->first[class_index];
     if (first != NULL && (is_tracked(class_index) || has_used(first)))
-        return take_from(h, class_index, first, REFILL_PARTIAL);
+        return take_from(n, first, REFILL_PARTIAL);
     bool drained = hak_heap_drain(h) != 0;
     struct slab *now = h->first[class_index];
     if (now != NULL && (drained || first != NULL))
-        return take_from(h, class_index, now, now == first ? REFILL_PARTIAL : REFILL_INBOX);
+        return take_from(n, now, now == first ? REFILL_PARTIAL : REFILL_INBOX);
     const struct size_class *c = &hak_classes[class_index];
     struct run r;
     enum pool_stage stage;
@@ -222,7 +208,7 @@ static struct slab *find_slab(struct heap *h, unsigned class_index, enum pool_ef
     hak_slab_begin(s, class_index, r.units, r.warm == 0);
     hak_remote_begin(s, &h->inbox);
     link_first(h, class_index, s);
-    return take_from(h, class_index, s, REFILL_POOL_EMPTY + (stage - POOL_FROM_EMPTY));
+    return take_from(n, s, REFILL_POOL_EMPTY + (stage - POOL_FROM_EMPTY));
 }
 
 static void unlink_if_full(struct heap *h, unsigned class_index, struct slab *s)
@@ -236,7 +222,8 @@ static void unlink_if_full(struct heap *h, unsigned class_index, struct slab *s)
 static void *refill_tracked(struct heap *h, unsigned class_index, enum pool_effort effort,
                             bool *zero)
 {
-    struct slab *s = find_slab(h, class_index, effort);
+    struct class_counters *n = hak_heap_counts(h, class_index);
+    struct slab *s = find_slab(h, n, class_index, effort);
     if (s == NULL)
         return NULL;
     struct magazine *m = &h->magazines[class_index];
@@ -256,7 +243,7 @@ static void *refill_tracked(struct heap *h, unsigned class_index, enum pool_effo
         *zero = true;
         count = 1;
     }
-    hak_count(&hak_heap_counts(h, class_index)->refilled, count);
+    hak_count(&n->refilled, count);
     unlink_if_full(h, class_index, s);
     return p;
 }
@@ -267,16 +254,17 @@ void *hak_heap_refill(struct heap *h, unsigned class_index, enum pool_effort eff
     *zero = false;
     if (is_tracked(class_index))
         return refill_tracked(h, class_index, effort, zero);
+    struct class_counters *n = hak_heap_counts(h, class_index);
     void **slots = hak_magazine_slots(m);
     uint32_t want = hak_magazine_batch(m);
     uint32_t count = 0;
     for (unsigned slabs = 0; slabs < REFILL_SLABS_MAX && count < want; slabs++) {
         // Only the first is worth a new slab.
-        struct slab *s = count == 0 ? find_slab(h, class_index, effort) : h->first[class_index];
+        struct slab *s = count == 0 ? find_slab(h, n, class_index, effort) : h->first[class_index];
         if (s == NULL || (count != 0 && !has_used(s)))
             break;
         if (count != 0)
-            take_from(h, class_index, s, REFILL_PARTIAL);
+            take_from(n, s, REFILL_PARTIAL);
         count += MITIGATE_RANDOM ? hak_slab_take_random(s, slots + 1 + count, want - count,
                                                         UINT64_MAX, &hak_heap_extra(h)->random)
                                  : hak_slab_take(s, slots + 1 + count, want - count);
@@ -284,7 +272,7 @@ void *hak_heap_refill(struct heap *h, unsigned class_index, enum pool_effort eff
     }
     if (count == 0)
         return NULL;
-    hak_count(&hak_heap_counts(h, class_index)->refilled, count);
+    hak_count(&n->refilled, count);
     own_store(&m->top, slots + count);
     return slots[count];
 }
@@ -303,9 +291,10 @@ struct batch {
     bool own;
     unsigned word;
     uint64_t bits;
+    uint32_t runs, runs_remote; // emitted
 };
 
-static void emit(const struct batch *b)
+static void emit(struct batch *b)
 {
     struct slab *s = b->slab;
     uint64_t twice;
@@ -316,16 +305,16 @@ static void emit(const struct batch *b)
     } else {
         twice = hak_remote_mark(s, b->word, b->bits);
         hak_count(&b->counts->flushed_remote, (uint64_t)__builtin_popcountll(b->bits));
-        hak_count(&b->counts->runs_remote, 1);
+        b->runs_remote++;
     }
-    hak_count(&b->counts->runs, 1);
+    b->runs++;
     if (mistake(twice != 0)) {
         size_t index = b->word * 64 + lowest_bit(twice);
         hak_fault(FAULT_DOUBLE_FREE, b->base + index * b->class->block_bytes, b->class_index);
     }
 }
 
-static void finish_slab(const struct batch *b)
+static void finish_slab(struct batch *b)
 {
     if (b->slab == NULL)
         return;
@@ -378,7 +367,15 @@ static inline void add_block(struct batch *b, char *p)
     b->bits |= bit;
 }
 
-void hak_heap_flush(struct heap *h, unsigned class_index, uint32_t count)
+static void finish(struct batch *b, uint32_t blocks)
+{
+    finish_slab(b);
+    hak_count(&b->counts->flushed, blocks);
+    hak_count(&b->counts->runs, b->runs);
+    hak_count(&b->counts->runs_remote, b->runs_remote);
+}
+
+void hak_heap_flush_within(struct heap *h, unsigned class_index, uint32_t count)
 {
     struct magazine *m = &h->magazines[class_index];
     void **slots = hak_magazine_slots(m);
@@ -389,15 +386,20 @@ void hak_heap_flush(struct heap *h, unsigned class_index, uint32_t count)
         .class = &hak_classes[class_index],
         .class_index = class_index,
     };
-    hak_heap_before(h, class_index);
     for (uint32_t i = 1; i <= count; i++)
         add_block(&b, slots[i]);
-    finish_slab(&b);
+    finish(&b, count);
     __builtin_memmove(slots + 1, slots + 1 + count, (held - count) * sizeof(void *));
     own_store(&m->top, slots + 1 + held - count);
-    hak_heap_after(h, class_index);
     hak_count(&h->counters.flushes, 1);
-    hak_count(&b.counts->flushed, count);
+}
+
+void hak_heap_flush(struct heap *h, unsigned class_index, uint32_t count)
+{
+    uint32_t held = hak_magazine_count(&h->magazines[class_index]);
+    hak_heap_before(hak_heap_counts(h, class_index), held);
+    hak_heap_flush_within(h, class_index, count);
+    hak_heap_after(hak_heap_counts(h, class_index), held - count);
 }
 
 void hak_heap_free_one(struct heap *h, unsigned class_index, void *p)
@@ -409,8 +411,7 @@ void hak_heap_free_one(struct heap *h, unsigned class_index, void *p)
         .class_index = class_index,
     };
     add_block(&b, p);
-    finish_slab(&b);
-    hak_count(&b.counts->flushed, 1);
+    finish(&b, 1);
 }
 
 // The blocks that wait in the quarantine.

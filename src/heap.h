@@ -122,6 +122,9 @@ void *hak_heap_refill(struct heap *h, unsigned class_index, enum pool_effort eff
 // Gives the `count` oldest blocks of the magazine to their slabs.
 void hak_heap_flush(struct heap *h, unsigned class_index, uint32_t count);
 
+// The same within a slow path that has looked at the magazine and will do so after it.
+void hak_heap_flush_within(struct heap *h, unsigned class_index, uint32_t count);
+
 // Frees one block past the magazine.
 void hak_heap_free_one(struct heap *h, unsigned class_index, void *p);
 
@@ -147,25 +150,20 @@ static inline struct class_counters *hak_heap_counts(struct heap *h, unsigned cl
                       : (struct class_counters *)(hak_arena.meta + place * META_CHUNK_MIN);
 }
 
-// Makes counters of the class's own, before it gets a magazine. False: no metadata memory is left.
-bool hak_heap_count_class(struct heap *h, unsigned class_index);
-
-// Around a slow path of malloc or free that changes the magazine of a class. `Before`: blocks that
-// have left it since the last slow path were handed out, as far as their places were not filled
-// again. (With count_hits each malloc counts itself, and nothing is left to find out.)
-static inline void hak_heap_before(struct heap *h, unsigned class_index)
+// Around a slow path of malloc or free that changes the magazine of a class, which holds `count`
+// blocks. Before: blocks that have left it since the last slow path were handed out, as far as
+// their places were not filled again. (With count_hits each malloc counts itself, and nothing is
+// left to find out.)
+static inline void hak_heap_before(struct class_counters *n, uint32_t count)
 {
-    struct class_counters *n = hak_heap_counts(h, class_index);
     uint32_t left = own_load(&n->left);
-    uint32_t count = hak_magazine_count(&h->magazines[class_index]);
     if (left > count)
         hak_count(&n->malloc_hits, left - count);
 }
 
-static inline void hak_heap_after(struct heap *h, unsigned class_index)
+static inline void hak_heap_after(struct class_counters *n, uint32_t count)
 {
-    uint32_t count = hak_magazine_count(&h->magazines[class_index]);
-    own_store(&hak_heap_counts(h, class_index)->left, hak_options.count_hits != 0 ? 0 : count);
+    own_store(&n->left, hak_options.count_hits != 0 ? 0 : count);
 }
 
 // Lists and magazines are consistent: slabs of the right class and owner, counts in range. The

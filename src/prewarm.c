@@ -32,7 +32,7 @@ static bool prewarm_class(struct heap *h, unsigned class_index, uint32_t blocks)
     void **held = wanted != 0 ? hak_meta_alloc(wanted * sizeof(void *)) : NULL;
     if (held == NULL)
         return false;
-    hak_heap_before(h, class_index);
+    hak_heap_before(hak_heap_counts(h, class_index), hak_magazine_count(m));
     while (taken < wanted) {
         bool zero;
         void *p = hak_magazine_pop(m);
@@ -48,7 +48,7 @@ static bool prewarm_class(struct heap *h, unsigned class_index, uint32_t blocks)
         hak_heap_free_one(h, class_index, hak_magazine_pop(m));
     for (uint32_t left = taken; left != 0; left--)
         hak_magazine_push(m, held[left - 1]);
-    hak_heap_after(h, class_index);
+    hak_heap_after(hak_heap_counts(h, class_index), hak_magazine_count(m));
     hak_meta_free(held, wanted * sizeof(void *));
     h->prewarm.keep[class_index] = (uint16_t)taken;
     return taken == wanted;
