@@ -74,6 +74,7 @@ class Arm:
     judged = False   # its status is 1 when its results are bad
     planted = False  # it ends with a failure, by intention
     alone_in = ""    # a folder that one slice at a time works in
+    prepare = ()     # a command that builds what make does not know of
 
     def __init__(self, kind, target, variant, weight):
         self.kind, self.target, self.variant, self.weight = kind, target, variant, weight

@@ -91,8 +91,9 @@ class Mutants(Arm):
 
     once, parts, counts = True, MUTANT_PARTS, False
     alone_in = "mutants"
+    prepare = ("scripts/mutants", "build")
     judged = True
-    seconds_max = 1200
+    seconds_max = 900
 
     def __init__(self):
         super().__init__("mutants", "", "", MUTANTS_WEIGHT)
@@ -121,7 +122,8 @@ class Generated(Arm):
 
     once, parts, counts = True, 4, False
     alone_in = "mutants"
-    seconds_max = 1200
+    prepare = ("scripts/mutants-generated", "build")
+    seconds_max = 900
     changes = 6
 
     def __init__(self):
