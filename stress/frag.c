@@ -229,7 +229,6 @@ static void judge(struct run *r, const char *name, const struct figures *f, doub
               "when trimmed",
               name, f->live_peak / MIB, peak, above(f->rss_after, f) / MIB, f->live_after / MIB,
               above(f->rss_trimmed, f) / MIB);
-    size_t put_off = r->threads * LOAD_PUT_OFF_BYTES;
 
     if (!r->alone || LOAD_PEER)
         return;
@@ -238,10 +237,10 @@ static void judge(struct run *r, const char *name, const struct figures *f, doub
                   peak, f->live_peak / MIB, bound);
     // A block in a thread's cache holds its whole slab: after Robson's program, the only block of
     // it. So caches that are not used must be flushed.
-    if (f->live_after == 0 && above(f->rss_after, f) > RETURN_SLACK_CACHED + put_off)
+    if (f->live_after == 0 && above(f->rss_after, f) > RETURN_SLACK_CACHED + LOAD_PUT_OFF_BYTES)
         load_fail(NULL, "%s: %zu MiB stay when nothing is live", name,
                   above(f->rss_after, f) / MIB);
-    if (f->live_after == 0 && above(f->rss_trimmed, f) > RETURN_SLACK + put_off)
+    if (f->live_after == 0 && above(f->rss_trimmed, f) > RETURN_SLACK + LOAD_PUT_OFF_BYTES)
         load_fail(NULL, "%s: %zu MiB stay after a trim when nothing is live", name,
                   above(f->rss_trimmed, f) / MIB);
 }

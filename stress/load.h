@@ -50,11 +50,9 @@
 // An amount of live memory or of work, less where the flavour is slow or the arena small.
 #define LOAD_BUDGET(n) ((n) / (GEOMETRY_SMALL ? 16 : LOAD_SANITIZER ? 4 : 1))
 
-// The hardened flavour puts off the reuse of blocks: per thread 384 of size classes, each of which
-// keeps the unit of its slab, and 32 long ones, whose addresses are held back.
-#define LOAD_PUT_OFF_BLOCKS (HAK_MITIGATIONS != 0 ? (size_t)384 : (size_t)0)
-#define LOAD_PUT_OFF_LONG (HAK_MITIGATIONS != 0 ? (size_t)32 : (size_t)0)
-#define LOAD_PUT_OFF_BYTES (LOAD_PUT_OFF_BLOCKS * 64 * KIB)
+// The hardened flavour puts off the reuse of blocks while their thread lives: of up to 384 small
+// ones, each of which may keep a unit of its own.
+#define LOAD_PUT_OFF_BYTES (HAK_MITIGATIONS != 0 ? 384 * 64 * KIB : (size_t)0)
 
 struct run;
 

@@ -90,8 +90,8 @@ static void one_round(struct run *r, struct worker *w, struct member *members, u
     bool stay = round / SHAPES % 2 == 1;
     size_t peak;
     size_t after;
-    size_t target = before + STAYS_MAX + r->threads * LOAD_PUT_OFF_BYTES +
-                    (stay ? r->threads * (size_t)STAYS_PER_BLOCKED : 0);
+    size_t target = before + STAYS_MAX + LOAD_PUT_OFF_BYTES +
+                    (stay ? r->threads * (STAYS_PER_BLOCKED + LOAD_PUT_OFF_BYTES) : 0);
     double ms;
     pthread_barrier_t barrier;
 

@@ -15,9 +15,6 @@
 #define SHARE_BYTES LOAD_BUDGET(16 * MIB)
 #define BLOCKS_MAX (128 * KIB)
 #define WARM_CYCLES 36u // each size twice
-// A block whose reuse is put off keeps its SuperSlab from being free as a whole, a long one two of
-// them: so many more may be begun, per thread.
-#define SUPERSLABS_PUT_OFF (LOAD_PUT_OFF_BLOCKS + 2 * LOAD_PUT_OFF_LONG)
 
 static const size_t sizes[] = { 16,  3072,     48,        40 * KIB, 112,     700 * KIB,
                                 256, 1024,     300 * KIB, 640,      3 * MIB, 8 * KIB,
@@ -73,8 +70,7 @@ static void judge(struct run *r, uint64_t cycle, struct ring *ring)
         ring->mark = cycle;
         ring->superslabs = stats.superslabs;
     }
-    if (ring->mark != 0 && stats.superslabs > ring->superslabs + ring->superslabs / 4 + 8 +
-                                                  r->threads * SUPERSLABS_PUT_OFF)
+    if (ring->mark != 0 && stats.superslabs > ring->superslabs + ring->superslabs / 4 + 8)
         load_fail(NULL, "cycle %llu: %llu SuperSlabs, %llu in cycle %llu",
                   (unsigned long long)cycle, (unsigned long long)stats.superslabs,
                   (unsigned long long)ring->superslabs, (unsigned long long)ring->mark);
