@@ -14,7 +14,7 @@
 
 #include "../src/hakmem.h"
 
-enum fault { NONE, TWICE, LOST, STALE, TORN, NULL_ONCE, MISALIGNED, HANG, GROWTH, UNORDERED };
+enum fault { NONE, TWICE, LOST, STALE, TORN, NULL_ONCE, MISALIGNED, HANG, GROWTH, KEPT, UNORDERED };
 
 static const struct {
     const char *name;
@@ -28,6 +28,7 @@ static const struct {
     { "misaligned", MISALIGNED },
     { "hang", HANG },           // a call does not come back
     { "growth", GROWTH },       // memory is taken and never given back
+    { "kept", KEPT },           // what is free does not go back to the system
     { "unordered", UNORDERED }, // a block goes from thread to thread without an order
 };
 
@@ -52,6 +53,8 @@ __attribute__((constructor)) static void choose(void)
         if (strcmp(faults[i].name, name) == 0)
             fault = faults[i].fault;
     }
+    if (fault == KEPT)
+        setenv("HAKMEM_OPTIONS", "purge_delay_ms=3600000", 1);
     if (fault == NONE) {
         static const char text[] = "canary: CANARY names no fault\n";
 

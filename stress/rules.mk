@@ -35,7 +35,7 @@ $(3)/stress/stress_calls.so: $(3)/stress/calls_library.o
 endef
 
 .PHONY: stress stress-build stress-preload stress-canary
-export LOAD THREADS TIME SEED ARGS CSV
+export LOAD THREADS TIME SEED ARGS CSV FAULTS
 STRESS_PROGRAM = $(OUT)/stress/stress
 stress: $(OUT)/stress/stress ## stress loads (LOAD= THREADS= TIME= SEED= FLAVOUR= ARGS=)
 	@scripts/tally stress -- scripts/stress run $(OUT)/stress/stress
