@@ -13,8 +13,8 @@
 // usage: protocol [--markdown] [name...]     status 1 if a scenario fails or is not complete
 //        protocol weaken [site...]           a line per site that is not relaxed; status 0
 //        protocol sample                     some executions by chance; status 1 if one fails
-//        protocol reduction [name...]        whether a reduced search misses anything that one without
-//                                            reduction sees; status 1 if so
+//        protocol reduction [name...]        whether a reduced search misses anything that one
+//                                            without reduction sees; status 1 if so
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
