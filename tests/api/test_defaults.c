@@ -34,6 +34,8 @@ static void frees_are_cached_and_served_again(void **state)
     for (unsigned i = 0; i < BLOCKS; i++)
         hak_free(blocks[i]);
     struct hak_stats after = stats_now();
+    if (HAK_MITIGATIONS != 0)
+        return; // there a freed block waits before it is served again
     assert_true(after.flow.malloc_misses - before.flow.malloc_misses <= 2);
     assert_true(after.flushes - before.flushes <= 2);
 }
