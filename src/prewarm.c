@@ -22,6 +22,8 @@ static void touch(char *p, size_t bytes)
         p[i] = 0;
     p[bytes - 1] = 0;
     sanitize_close(p, bytes);
+    if (MITIGATE_STATE)
+        (void)hak_live_clear(p); // it is not handed out: only the page of its byte is touched
 }
 
 static bool prewarm_class(struct heap *h, unsigned class_index, uint32_t blocks)

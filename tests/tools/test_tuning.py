@@ -76,6 +76,13 @@ class Search(unittest.TestCase):
         both = sum(f is not None and f["huge_pages"] == 1 and f["cache_kib"] == 512 for f in found)
         self.assertGreaterEqual(both, 18)
 
+    def test_what_gains_nothing_is_not_joined(self):
+        def cost(settings):
+            return (0.8 if settings["huge_pages"] else 1.0) * \
+                (0.998 if settings["cache_kib"] == 256 else 1.0)
+        for seed in range(20):
+            self.assertEqual(won(tune(cost, seed, noise=0.0005)[1]), {**BASE, "huge_pages": 1})
+
     def test_drift_is_no_gain(self):
         """A machine that becomes slower with every run hits the base and the others alike."""
         wrong = sum(won(tune(lambda settings: 1.0, seed, drift=0.02)[1]) is not None

@@ -50,7 +50,8 @@ class Program:
 
 class Trace:
     """Replays a recorded trace by way of hakmem-trace, so often that a run takes SECONDS_MIN.
-    Memory is what the replay adds."""
+    Memory is what a replay adds to the tool's own before it, with the defaults: what an option has
+    prepared by then is the option's."""
 
     SECONDS_MIN = 0.2
     REPEATS_MAX = 10000
@@ -60,7 +61,8 @@ class Trace:
         if threads:
             self.line.append("--threads")
         self.timeout = timeout
-        self.repeats = 0  # not known yet
+        self.repeats = 0  # not known yet, as is the tool's own memory
+        self.before_kib = 0
 
     def replay(self, settings, repeats):
         try:
@@ -71,12 +73,14 @@ class Trace:
             raise Failed(f"no end after {self.timeout} s") from None
         if done.returncode:
             raise Failed(f"replay failed: {last_words(done.stderr)}")
-        report = json.loads(done.stdout)
-        return Measured(report["seconds"], report["cpu_seconds"],
-                        max(report["rss_peak_kib"] - report["rss_before_kib"], 1))
+        return json.loads(done.stdout)
 
     def run(self, settings):
         if not self.repeats:
-            seconds = max(self.replay(settings, 1).seconds, 1e-6)
-            self.repeats = min(math.ceil(self.SECONDS_MIN / seconds), self.REPEATS_MAX)
-        return self.replay(settings, self.repeats)
+            report = self.replay(arms.DEFAULTS, 1)
+            self.before_kib = report["rss_before_kib"]
+            self.repeats = min(math.ceil(self.SECONDS_MIN / max(report["seconds"], 1e-6)),
+                               self.REPEATS_MAX)
+        report = self.replay(settings, self.repeats)
+        return Measured(report["seconds"], report["cpu_seconds"],
+                        max(report["rss_peak_kib"] - self.before_kib, 1))

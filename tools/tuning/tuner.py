@@ -2,7 +2,7 @@
 
 Explore: a round runs the base and the two arms with the largest bounds, in random order, one after
 the other; so what else the machine does hits all three alike. After two thirds of the rounds arms
-that join the best values of several options are added.
+that join the best values of several options are added, of those that seem to gain enough.
 
 Confirm: the leader against the base, in pairs, until the verdict's interval decides or its looks
 are used up; then the second of the exploration, in the same way. Nothing decided is not a gain.
@@ -82,7 +82,8 @@ class Tuner:
     def explore(self, rounds):
         for number in range(rounds):
             if number == rounds * 2 // 3:
-                gains = [(s, self.bandit.mean(i)) for i, s in enumerate(self.tried)]
+                gains = [(s, gain) for i, s in enumerate(self.tried)
+                         if (gain := self.bandit.mean(i)) > self.gain_min]
                 for settings in arms.combinations(self.base, gains):
                     self.add(settings)
             self.round()
