@@ -35,13 +35,14 @@ static const struct {
     { "stats_signal", 0, 64, offsetof(struct options, stats_signal) },
     { "count_hits", 0, 1, offsetof(struct options, count_hits) },
     { "sample", 0, 1000000000, offsetof(struct options, sample) },
+    { "profile", 0, 1099511627776, offsetof(struct options, profile) },
+    { "profile_seed", 0, 4294967295, offsetof(struct options, profile_seed) },
     { "foreign", 0, 1, offsetof(struct options, foreign) },
     { "prewarm_threads", 0, PREWARM_THREADS_MAX, offsetof(struct options, prewarm_threads) },
 };
 #define KNOWN (sizeof known / sizeof *known)
-#define PREWARM KNOWN // its index behind those
-_Static_assert(MITIGATE_SEAL ||
-                   KNOWN * sizeof(uint64_t) + PREWARM_CLASSES_MAX * 8 == sizeof(struct options),
+enum { PREWARM = KNOWN, PROFILE_FILE, ALL }; // their indices behind those
+_Static_assert(KNOWN == offsetof(struct options, prewarm) / sizeof(uint64_t),
                "the model knows every option");
 
 static const struct ops none;
@@ -126,11 +127,24 @@ static int model_item(char *item, const bool *given, uint64_t *value)
     return -1;
 }
 
+static bool model_profile_file(struct options *out, const char *path, bool *given,
+                               const bool *fixed)
+{
+    if (given[PROFILE_FILE] || *path != '/' || strlen(path) >= OPTIONS_PATH_BYTES)
+        return false;
+    given[PROFILE_FILE] = true;
+    if (!fixed[PROFILE_FILE])
+        strcpy(out->profile_file, path);
+    return true;
+}
+
 // One item; `fixed` options keep their values. False: it is refused.
 static bool model_set(struct options *out, char *item, bool *given, const bool *fixed)
 {
-    static const char prewarm[] = "prewarm=";
+    static const char prewarm[] = "prewarm=", profile_file[] = "profile_file=";
     uint64_t value;
+    if (strncmp(item, profile_file, sizeof profile_file - 1) == 0)
+        return model_profile_file(out, item + sizeof profile_file - 1, given, fixed);
     if (strncmp(item, prewarm, sizeof prewarm - 1) == 0) {
         struct prewarm_item items[PREWARM_CLASSES_MAX] = { { 0, 0 } };
         if (given[PREWARM] || !model_prewarm(item + sizeof prewarm - 1, items))
@@ -152,7 +166,7 @@ static bool model_set(struct options *out, char *item, bool *given, const bool *
 static unsigned model_file(struct options *out, const bool *fixed)
 {
     unsigned refused = 0;
-    bool given[KNOWN + 1] = { false };
+    bool given[ALL] = { false };
     for (size_t at = 0; at < file_bytes;) {
         const char *end = memchr(file + at, '\n', file_bytes - at);
         size_t length = end ? (size_t)(end - file) - at : file_bytes - at;
@@ -173,9 +187,9 @@ static unsigned model_file(struct options *out, const bool *fixed)
 static unsigned model(struct options *out, char *text, char **path)
 {
     static const char file_item[] = "options_file=";
-    static const bool nothing[KNOWN + 1];
+    static const bool nothing[ALL];
     unsigned refused = 0;
-    bool given[KNOWN + 1] = { false };
+    bool given[ALL] = { false };
     *path = NULL;
     if (!*text)
         return 0;

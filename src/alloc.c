@@ -29,9 +29,11 @@
 #include "mapped.h"
 #include "options.h"
 #include "outside.h"
-#include "sampled.h"
+#include "profile.h"
+#include "profiled.h"
 #include "sized.h"
 #include "sweep.h"
+#include "watched.h"
 
 static struct heap *enter(void)
 {
@@ -107,44 +109,13 @@ COLD static void *alloc_class_gated(unsigned class_index, bool *zero)
     return p;
 }
 
-// A sampled block, or NULL.
-COLD static void *alloc_sampled(size_t n, size_t align)
-{
-    tls_heap()->until_sample = hak_sampled_interval();
-    struct heap *h = hak_enter();
-    if (h == NULL)
-        return NULL;
-    void *p = hak_sampled_alloc(n, align);
-    hak_leave(h);
-    if (p != NULL)
-        sanitize_take(p, n, n);
-    return p;
-}
-
-// While allocations are sampled or each hit is counted: a sampled block if it is this one's turn.
-static void *alloc_watched(unsigned class_index, size_t n, size_t align)
-{
-    struct heap *h = tls_heap();
-    void *p;
-    if (!hak_heap_is_real(h))
-        return NULL;
-    if (hak_sampled.base != NULL && unlikely(h->until_sample-- == 0) &&
-        (p = alloc_sampled(n, align)) != NULL)
-        return p;
-    if (hak_options.count_hits != 0 && hak_magazine_count(&h->magazines[class_index]) != 0)
-        hak_count(&hak_heap_counts(h, class_index)->malloc_hits, 1);
-    return NULL;
-}
-
 // A block of the class for a request of n bytes at a multiple of `align`; *zero: it reads as zero.
-static inline void *alloc_class(unsigned class_index, size_t n, size_t align, bool *zero)
+static inline void *alloc_class(unsigned class_index, size_t n, size_t align, bool watch,
+                                bool *zero)
 {
-    void *sampled;
-    if (!WITHOUT_CHECKS && unlikely(own_load(&hak_sampling) != 0) &&
-        (sampled = alloc_watched(class_index, n, align)) != NULL) {
-        *zero = true;
-        return sampled;
-    }
+    void *watched;
+    if (watch && (watched = hak_watched_class(class_index, n, align, zero)) != NULL)
+        return watched;
     *zero = false;
     void *p = hak_magazine_pop_any(&tls_heap()->magazines[class_index]);
     if (unlikely(p == NULL))
@@ -185,7 +156,11 @@ COLD static void *alloc_large(size_t n, size_t align, bool zero)
     if (p == NULL)
         hak_count(&h->counters.failures, 1);
     leave(h);
-    return p != NULL ? p : out_of_memory();
+    if (p == NULL)
+        return out_of_memory();
+    if (hak_is_watched())
+        hak_watched_large(p, n);
+    return p;
 }
 
 // A block of no bytes, or NULL: then one of a byte will do.
@@ -200,15 +175,28 @@ static void *alloc_empty(size_t align)
     return hak_empty_alloc(align);
 }
 
-NOINLINE void *hak_alloc_slow(size_t n)
+static inline void *alloc_small_or_large(size_t n, bool watch)
 {
     bool zero;
     void *p;
     if (MITIGATE_EMPTY && unlikely(n == 0) && (p = alloc_empty(1)) != NULL)
         return p;
     if (likely(n <= CLASS_REQUEST_MAX))
-        return alloc_class(hak_class_of(n + CANARY_BYTES), n, MALLOC_ALIGN, &zero);
+        return alloc_class(hak_class_of(n + CANARY_BYTES), n, MALLOC_ALIGN, watch, &zero);
     return alloc_large(n, 1, false);
+}
+
+NOINLINE static void *alloc_watched(size_t n)
+{
+    return alloc_small_or_large(n, true);
+}
+
+NOINLINE void *hak_alloc_slow(size_t n)
+{
+    if (!hak_is_watched())
+        return alloc_small_or_large(n, false);
+    void *p = hak_watched_hit(n);
+    return likely(p != NULL) ? p : alloc_watched(n);
 }
 
 void *hak_alloc_zeroed(size_t n)
@@ -217,8 +205,9 @@ void *hak_alloc_zeroed(size_t n)
     void *p;
     if (MITIGATE_EMPTY && unlikely(n == 0) && (p = alloc_empty(1)) != NULL)
         return p;
-    p = n <= CLASS_REQUEST_MAX ? alloc_class(hak_class_of(n + CANARY_BYTES), n, MALLOC_ALIGN, &zero)
-                               : alloc_large(n, 1, true);
+    p = n <= CLASS_REQUEST_MAX
+            ? alloc_class(hak_class_of(n + CANARY_BYTES), n, MALLOC_ALIGN, hak_is_watched(), &zero)
+            : alloc_large(n, 1, true);
     if (p == NULL)
         return NULL;
     sanitize_defined(p, n);
@@ -241,7 +230,7 @@ void *hak_alloc_aligned(size_t align, size_t n)
         hak_leave(h);
         class_index = hak_class_request(n, align);
     }
-    return class_index != 0 ? alloc_class(class_index, n, align, &zero)
+    return class_index != 0 ? alloc_class(class_index, n, align, hak_is_watched(), &zero)
                             : alloc_large(n, align, false);
 }
 
@@ -320,7 +309,9 @@ NOINLINE void hak_free_slow(void *p, const void *call_site)
     struct heap *h = enter();
     if (unlikely(h == NULL))
         hak_enter_as_guest();
-    if (tag > CLASS_LAST)
+    if (unlikely(tag == TAG_PROFILED))
+        hak_watched_free(h, p);
+    else if (tag > CLASS_LAST)
         free_large(h, p, tag);
     else if (likely(h != NULL))
         free_block(h, p, tag);
@@ -406,20 +397,25 @@ static void *realloc_large(void *p, unsigned tag, size_t n)
     struct heap *h = n > CLASS_REQUEST_MAX ? enter() : NULL;
     void *to = NULL;
     if (h != NULL) {
-        if (hak_large_resize(h, s, n))
+        if (hak_large_resize(h, s, n)) {
             to = p;
-        else if ((to = hak_huge_move(h, s, n)) != NULL)
+            hak_watched_resize(s);
+        } else if ((to = hak_huge_move(h, s, n)) != NULL)
             hak_large_free(h, s); // its pages went to the new place
         leave(h);
     }
-    return to != NULL ? to : move_block(p, old_bytes, n);
+    if (to == NULL)
+        return move_block(p, old_bytes, n);
+    if (hak_is_watched())
+        hak_watched_large(to, n);
+    return to;
 }
 
 static void *realloc_outside(void *p, size_t n)
 {
     size_t old_bytes = hak_outside_usable(p, FAULT_FOREIGN_REALLOC, FAULT_INVALID_REALLOC);
     void *to = NULL;
-    if (n > LARGE_SIZE_MAX && old_bytes > SAMPLED_SIZE_MAX) {
+    if (n > LARGE_SIZE_MAX && old_bytes > SAMPLED_SIZE_MAX && hak_profile_interval() == 0) {
         hak_enter_as_guest();
         to = hak_mapped_resize(p, n);
         hak_leave_as_guest();
@@ -443,7 +439,9 @@ void *hak_realloc_block(void *p, size_t n)
     if (unlikely(hak_arena_lacks(p)))
         return realloc_outside(p, n);
     unsigned tag = hak_tag_of(p);
-    if (tag > CLASS_LAST)
+    if (tag == TAG_PROFILED)
+        tag = hak_profiled_class(p);
+    else if (tag > CLASS_LAST)
         return realloc_large(p, tag, n);
     expect_small(p, tag, FAULT_INVALID_REALLOC);
     size_t old_bytes = hak_class_bytes(tag) - CANARY_BYTES;
@@ -474,8 +472,11 @@ size_t hak_usable_bytes(void *p)
     if (unlikely(hak_arena_lacks(p)))
         return outside_usable(p);
     unsigned tag = hak_tag_of(p);
-    if (unlikely(tag > CLASS_LAST))
-        return large_usable(p, tag);
+    if (unlikely(tag > CLASS_LAST)) {
+        if (tag != TAG_PROFILED)
+            return large_usable(p, tag);
+        tag = hak_profiled_class(p);
+    }
     expect_small(p, tag, FAULT_INVALID_SIZE);
     size_t bytes = hak_class_bytes(tag) - CANARY_BYTES;
     sanitize_take_more(p, bytes, bytes); // what is told may be used

@@ -35,6 +35,8 @@
 #include "options.h"
 #include "prewarm.h"
 #include "print.h"
+#include "profile.h"
+#include "profiled.h"
 #include "sampled.h"
 
 enum { HOOKS_NONE, HOOKS_BUSY, HOOKS_SET };
@@ -91,10 +93,13 @@ static bool start(void)
             hak_pool_start();
             hak_large_start();
             hak_mapped_start();
+            hak_profiled_start();
             hak_heaps_start();
             if (hak_options.sample != 0)
                 hak_sampled_start();
-            if (hak_options.count_hits != 0)
+            if (hak_options.profile != 0)
+                hak_profile_start();
+            if (hak_profile_interval() != 0 || hak_options.count_hits != 0)
                 own_store(&hak_sampling, 1);
             hak_layout_start();
             if (MITIGATE_SEAL)
@@ -132,7 +137,7 @@ static void set_hooks(void)
     if (cas_strong_relaxed(HOOKS_CLAIM, &process.hooks, &hooks, HOOKS_BUSY)) {
         hak_thread_start(hak_on_thread_exit, hak_before_fork, hak_after_fork_parent,
                          hak_after_fork_child);
-        if (hak_options.sample != 0)
+        if (hak_options.sample != 0 || hak_options.profile != 0)
             hak_sampled_start_stacks();
         if (hak_options.stats_signal != 0)
             watch_signal((int)hak_options.stats_signal);
@@ -295,6 +300,8 @@ void hak_before_fork(void)
     for (uint32_t i = 0; i < hak_heaps_count(); i++)
         while (load_seq_cst(FORK_INSIDE, &hak_heaps_at(i)->inside) != 0)
             thread_yield();
+    if (hak_profile_interval() != 0)
+        hak_profile_before_fork();
 }
 
 void hak_after_fork_parent(void)
@@ -313,5 +320,7 @@ void hak_after_fork_child(void)
     uint32_t hooks = HOOKS_BUSY;
     cas_strong_relaxed(FORK_HOOKS, &process.hooks, &hooks, HOOKS_SET);
     hak_heaps_after_fork(tls_heap());
+    if (hak_profile_interval() != 0)
+        hak_profile_after_fork();
     store_relaxed(FORK_OPEN_CHILD, &gate.closed, NULL);
 }

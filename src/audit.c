@@ -21,6 +21,7 @@
 #include "large.h"
 #include "mapped.h"
 #include "print.h"
+#include "profiled.h"
 
 struct walk {
     struct hak_audit_report *report;
@@ -81,6 +82,16 @@ static void check_recent(struct walk *w, const struct recent *r)
     w->resting += r->count;
 }
 
+static void check_inbox(struct walk *w, const struct inbox *inbox)
+{
+    const struct slab *s = load_relaxed(AUDIT_INBOX, &inbox->head);
+    for (; s != NULL; s = load_relaxed(AUDIT_LINK, &s->link)) {
+        if (!hak_remote_is_owner(s, inbox))
+            error(w, "a slab is in an inbox that is not its owner's", s);
+        w->inboxed++;
+    }
+}
+
 static void check_heap(struct walk *w, struct heap *h)
 {
     if (!hak_heap_ok(h))
@@ -100,16 +111,13 @@ static void check_heap(struct walk *w, struct heap *h)
     check_recent(w, &h->recent);
     if (HEAP_HAS_HELD)
         w->resting += hak_held_count(&hak_heap_extra(h)->held);
-    const struct slab *s = load_relaxed(AUDIT_INBOX, &h->inbox.head);
-    for (; s != NULL; s = load_relaxed(AUDIT_LINK, &s->link)) {
-        if (!hak_remote_is_owner(s, &h->inbox))
-            error(w, "a slab is in an inbox that is not its owner's", s);
-        w->inboxed++;
-    }
+    check_inbox(w, &h->inbox);
 }
 
-static bool owned_by_a_heap(const struct slab *s)
+static bool has_owner(const struct slab *s)
 {
+    if (hak_profiled_owns(s))
+        return hak_tag_of(hak_slab_base(s)) == TAG_PROFILED;
     for (uint32_t i = 0, count = hak_heaps_count(); i < count; i++)
         if (hak_remote_is_owner(s, &hak_heaps_at(i)->inbox))
             return true;
@@ -124,7 +132,7 @@ static void check_slab(struct walk *w, const struct slab *s)
         error(w, "a slab's record contradicts itself", base);
         return;
     }
-    if (!owned_by_a_heap(s))
+    if (!has_owner(s))
         error(w, "a slab has no owner", base);
     bool partial = s->place == PLACE_PARTIAL;
     if (partial != (own_load(&s->free_blocks) != 0))
@@ -235,6 +243,8 @@ bool hak_audit(struct hak_audit_report *out)
         error(&w, "the table of size classes is wrong", hak_classes);
     for (uint32_t i = 0, count = hak_heaps_count(); i < count; i++)
         check_heap(&w, hak_heaps_at(i));
+    check_inbox(&w, hak_profiled_inbox());
+    w.listed += hak_profiled_listed();
     for (uint32_t i = 0; i < begun; i++)
         check_units(&w, i);
     check_runs(&w);

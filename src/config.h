@@ -68,7 +68,9 @@ _Static_assert(ARENA_SIZE_MAX >> UNIT_SHIFT <= UINT32_MAX, "a unit index fits in
 #define CLASS_LAST CLASS_COUNT
 #define TAG_LARGE (CLASS_COUNT + 1u)
 #define TAG_HUGE (CLASS_COUNT + 2u)
-#define TAG_COUNT (CLASS_COUNT + 3u)
+// Blocks of classes that are sampled for the profile; the record says which class.
+#define TAG_PROFILED (CLASS_COUNT + 3u)
+#define TAG_COUNT (CLASS_COUNT + 4u)
 // In reports only: a block of size 0, which lies outside of the arena.
 #define TAG_EMPTY TAG_COUNT
 // Requests up to this go through the table that lies in the heap (one load, no arithmetic).
@@ -185,6 +187,14 @@ _Static_assert(PREWARM_BYTES_MAX >= CLASS_SIZE_MAX, "a block of any class can be
 #define SAMPLED_BLOCKS SMALL_OR(8u, 64u)
 #define SAMPLED_SIZE_MAX ((size_t)64 << 10) // more than a page, less than a mapping of its own
 #define STACK_FRAMES 24u
+
+// ---- profile (profile.h): what its tables hold, at most ----
+#define PROFILE_FRAMES 64u    // of one stack
+#define PROFILE_FRAMES_OWN 8u // of the allocator above them
+#define PROFILE_STACKS_MAX SMALL_OR(64u, 32768u)
+#define PROFILE_LOCATIONS_MAX SMALL_OR(1024u, 65536u)
+#define PROFILE_SAMPLES_MAX SMALL_OR(512u, 1u << 20)
+#define PROFILE_HASH_BITS SMALL_OR(6, 15)
 
 // PTRDIFF_MAX: larger requests fail with ENOMEM, as ISO C's pointer subtraction needs.
 #define REQUEST_MAX ((size_t)PTRDIFF_MAX)

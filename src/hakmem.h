@@ -240,6 +240,12 @@ HAK_API void hak_print_foreign(int fd) HAK_NOEXCEPT;
  * there is nothing yet: this call does not start the allocator. */
 HAK_API bool hak_write_map(int fd) HAK_NOEXCEPT;
 
+/* Writes the heap profile in the form of pprof, a message of protocol buffers: for each stack
+ * estimates of what it allocated, what of it is live, how long the rest lived, and whether the
+ * thread that allocated it freed it. Other threads may work meanwhile. May be called from a signal
+ * handler. False: the option `profile` is not set, or the descriptor refused some of it. */
+HAK_API bool hak_write_profile(int fd) HAK_NOEXCEPT;
+
 /* ---- audit ---- */
 
 struct hak_audit_report {

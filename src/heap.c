@@ -20,6 +20,7 @@
 #include "heap.h"
 
 #include "fault.h"
+#include "profile.h"
 #include "sampled.h"
 
 const struct front hak_no_front = { .magazines = { [TAG_NONE] = NO_MAGAZINE } };
@@ -32,6 +33,7 @@ void hak_heap_start(struct heap *h)
     for (size_t i = 0; i <= TABLE_SIZE_MAX / 16; i++)
         h->class_offset[i] = hak_heap_offset(i);
     h->until_sample = hak_sampled_interval();
+    h->until_profile = hak_profile_begin(&h->profile_random);
 }
 
 // ---- lists of slabs with free blocks ----

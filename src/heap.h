@@ -52,7 +52,9 @@ struct heap {
     uint64_t now_ms;                     // the clock when it entered its slow path
     uint64_t trimmed_ms;                 // when hak_cache_trim looked last
     struct room room;                    // what its magazines may hold (cache.c)
-    uint32_t until_sample;               // allocations until one is sampled (sampled.h)
+    int64_t until_sample;                // allocations until one is guarded (sampled.h)
+    int64_t until_profile;               // bytes until one is sampled (profile.h)
+    uint64_t profile_random;             // where they come from
     struct heap_prewarm prewarm;         // since the last hak_heap_flush_all
 
     // Owner only; statistics read it.
@@ -107,7 +109,7 @@ static inline bool hak_heap_is_real(const struct heap *h)
 // same while each hit is counted.
 static inline uint16_t hak_heap_offset(size_t i)
 {
-    bool each = hak_options.sample != 0 || hak_options.count_hits != 0;
+    bool each = hak_options.sample != 0 || hak_options.profile != 0 || hak_options.count_hits != 0;
     unsigned class_index = each ? TAG_NONE : hak_class_of(i * 16);
     return (uint16_t)(class_index * sizeof(struct magazine));
 }

@@ -20,6 +20,7 @@
 #include "harden.h"
 #include "heaps.h"
 #include "pool.h"
+#include "profile.h"
 #include "types.h"
 
 static struct {
@@ -133,7 +134,8 @@ static void *hand_out(struct heap *h, struct slab *s, uint32_t lead, size_t n)
         sanitize_open(canary_of(s), sizeof(uint64_t));
         hak_canary_write(canary_of(s));
     }
-    store_relaxed(LARGE_LIVE, &s->live, 1); // the user passes the pointer on with its own order
+    store_relaxed(LARGE_LIVE, &s->live,
+                  LIVE_PLAIN); // the user passes the pointer on with its own order
     bool large = own_load(&s->state) == SLAB_LARGE;
     hak_count(large ? &h->counters.large : &h->counters.huge, 1);
     hak_count(&h->counters.large_bytes, own_load(&s->bytes) + CANARY_BYTES);
@@ -268,14 +270,27 @@ bool hak_large_is_live(const struct slab *s)
     return load_relaxed(LARGE_IS_LIVE, &s->live) != 0;
 }
 
+void hak_large_note_profiled(struct slab *s, bool known)
+{
+    store_relaxed(LARGE_PROFILED, &s->live, known ? LIVE_PROFILED : LIVE_PLAIN); // as LARGE_LIVE
+}
+
+bool hak_large_is_profiled(const struct slab *s)
+{
+    return load_relaxed(LARGE_IS_PROFILED, &s->live) == LIVE_PROFILED;
+}
+
 bool hak_large_free(struct heap *h, struct slab *s)
 {
     // Relaxed: it elects the winner. The user orders the uses of a block before its free; GIVE
     // publishes them with the units.
+    uint32_t was = LIVE_PLAIN;
     if (WITHOUT_CHECKS)
         store_relaxed(LARGE_FREE_UNCHECKED, &s->live, 0);
-    else if (exchange_relaxed(LARGE_FREE, &s->live, 0) != 1)
+    else if ((was = exchange_relaxed(LARGE_FREE, &s->live, 0)) == 0)
         return false;
+    if (unlikely(was == LIVE_PROFILED))
+        hak_profile_freed(hak_slab_base(s));
     if (MITIGATE_CANARY)
         check_canary(s);
     count_freed(h, s);
@@ -414,7 +429,7 @@ bool hak_large_ok(const struct slab *s)
     if (units == 0 || own_load(&s->bytes) > units * UNIT_SIZE ||
         (large && unit % SUPERSLAB_UNITS + units > SUPERSLAB_UNITS) ||
         (!large && (unit - hak_slab_lead(s)) % SUPERSLAB_UNITS != 0) ||
-        load_relaxed(LARGE_OK, &s->live) != 1)
+        load_relaxed(LARGE_OK, &s->live) == 0)
         return false;
     for (uint32_t i = 0; i < units; i++)
         if (hak_tag_of(hak_unit_base(unit + i)) != tag)

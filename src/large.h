@@ -42,6 +42,10 @@ struct large_counts hak_large_live(void);
 // Whether the block of the record is handed out; false: it was freed, and is kept or held back.
 bool hak_large_is_live(const struct slab *s);
 
+// Whether the profile knows of the live block: set by who holds it.
+void hak_large_note_profiled(struct slab *s, bool known);
+bool hak_large_is_profiled(const struct slab *s);
+
 bool hak_large_ok(const struct slab *s);
 
 void hak_large_start(void);

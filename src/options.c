@@ -1,12 +1,12 @@
 // options.c: the table of options, and the parser of HAKMEM_OPTIONS="name=value,name=value" and of
 // the file that the item options_file=/path names.
 //
-// Strict: every item is name=decimal (prewarm: pairs of decimals), once, in range; anything else is
-// refused with the byte offset of what is wrong and the reason, and the other items hold. No value
-// is bent to fit. What HAKMEM_OPTIONS itself gives goes before what its file gives. A file is a
-// regular one of at most OPTIONS_FILE_BYTES_MAX bytes, else nothing of it holds; it cannot name
-// another.
-// hak_options is written by hak_options_read only, before any other thread reads it.
+// Strict: every item is name=decimal (prewarm: pairs of decimals), in range, or a path, and stands
+// there once; anything else is refused with the byte offset of what is wrong and the reason, and
+// the other items hold. No value is bent to fit. What HAKMEM_OPTIONS itself gives goes before what
+// its file gives. A file is a regular one of at most OPTIONS_FILE_BYTES_MAX bytes, else nothing of
+// it holds; it cannot name another. hak_options is written by hak_options_read only, before any
+// other thread reads it.
 #include "options.h"
 
 #include <seam/os.h>
@@ -23,6 +23,8 @@
     X(stats_signal, 0, 64, 0, "the signal that prints them at any time")      \
     X(count_hits, 0, 1, 0, "1: count each malloc, for exact numbers of hits") \
     X(sample, 0, 1000000000, 0, "guard one of so many allocations; 0: none")  \
+    X(profile, 0, 1099511627776, 0, "heap profile: bytes between samples")    \
+    X(profile_seed, 0, 4294967295, 0, "its random numbers; 0: of the system") \
     X(foreign, 0, 1, 0, "at exit: 1 call sites of foreign frees")             \
     X(prewarm_threads, 0, 64, 0, "heaps kept ready for new threads")
 
@@ -38,17 +40,17 @@ struct option {
 static const struct option table[] = { OPTIONS(OPTION_ENTRY) };
 enum { OPTION_COUNT = sizeof table / sizeof table[0] };
 _Static_assert(OPTIONS_FILE_BYTES_MAX == 4096, "the report of a larger file names this number");
-_Static_assert(OPTION_COUNT < 32, "a bit of struct parse for each option, and one for prewarm");
+_Static_assert(OPTION_COUNT <= 30, "a bit of struct parse for each option, and two for texts");
 _Static_assert(PREWARM_THREADS_MAX == 64, "the table names this number");
-_Static_assert(MITIGATE_SEAL ||
-                   offsetof(struct options, prewarm) == OPTION_COUNT * sizeof(uint64_t),
-               "an entry per field");
+_Static_assert(offsetof(struct options, prewarm) == OPTION_COUNT * sizeof(uint64_t),
+               "an entry per field of numbers");
 
 struct options hak_options;
 
 static const char file_option[] = "options_file";
 static const char prewarm_option[] = "prewarm";
-enum { PREWARM_BIT = 1u << 31 };
+static const char profile_option[] = "profile_file";
+enum { PREWARM_BIT = 1u << 31, PROFILE_FILE_BIT = 1u << 30 };
 
 // One run of the parser over one text.
 struct parse {
@@ -56,7 +58,7 @@ struct parse {
     size_t length;
     const char *source;
     struct options *out;
-    uint32_t given; // bit per entry of the table, and PREWARM_BIT: has its value already
+    uint32_t given; // bit per entry of the table, and *_BIT: has its value already
     uint32_t fixed; // the same: is not to be changed, whatever this text says
     bool may_name_file;
     bool names_file;
@@ -147,6 +149,37 @@ static const struct option *find_option(const char *text, size_t start, size_t e
     return NULL;
 }
 
+// Whether [start, end) is an absolute path of at most so many bytes; else it is refused.
+static bool is_path(struct parse *parse, size_t start, size_t end, size_t bytes_max,
+                    const char *relative)
+{
+    if (start == end || parse->text[start] != '/')
+        refuse(parse, start, end, relative);
+    else if (end - start > bytes_max)
+        refuse(parse, start, end, "the path is too long:");
+    else
+        return true;
+    return false;
+}
+
+// Takes the path [start, end) that names of profiles begin with.
+static void parse_profile_file(struct parse *parse, size_t start, size_t end)
+{
+    if ((parse->given & PROFILE_FILE_BIT) != 0) {
+        refuse(parse, start, end, "given twice: profile_file");
+        return;
+    }
+    if (!is_path(parse, start, end, OPTIONS_PATH_BYTES - 1,
+                 "profile_file must be an absolute path, not"))
+        return;
+    parse->given |= PROFILE_FILE_BIT;
+    if ((parse->fixed & PROFILE_FILE_BIT) != 0)
+        return;
+    size_t length = end - start;
+    __builtin_memcpy(parse->out->profile_file, parse->text + start, length);
+    parse->out->profile_file[length] = 0;
+}
+
 // Takes the path [start, end) of a file of options.
 static void parse_path(struct parse *parse, size_t start, size_t end)
 {
@@ -154,11 +187,8 @@ static void parse_path(struct parse *parse, size_t start, size_t end)
         refuse(parse, start, end, "a file of options cannot name another:");
     else if (parse->names_file)
         refuse(parse, start, end, "given twice: options_file");
-    else if (start == end || parse->text[start] != '/')
-        refuse(parse, start, end, "options_file must be an absolute path, not");
-    else if (end - start > OPTIONS_FILE_BYTES_MAX)
-        refuse(parse, start, end, "the path is too long:");
-    else {
+    else if (is_path(parse, start, end, OPTIONS_FILE_BYTES_MAX,
+                     "options_file must be an absolute path, not")) {
         parse->names_file = true;
         parse->path_start = start;
         parse->path_end = end;
@@ -241,6 +271,8 @@ static void parse_item(struct parse *parse, size_t start, size_t end)
         parse_prewarm(parse, equals + 1, end);
     else if (is_prewarm)
         refuse(parse, start, equals, "given twice:");
+    else if (equals != end && is_name(profile_option, parse->text, start, equals))
+        parse_profile_file(parse, equals + 1, end);
     else if (option == NULL)
         refuse(parse, start, equals, "unknown option");
     else if (equals == end)
@@ -315,6 +347,7 @@ void hak_options_defaults(struct options *out)
         *field(out, &table[i]) = table[i].standard;
     for (unsigned i = 0; i < PREWARM_CLASSES_MAX; i++)
         out->prewarm[i] = (struct prewarm_item){ 0, 0 };
+    __builtin_memset(out->profile_file, 0, sizeof out->profile_file);
 }
 
 void hak_options_read(void)
@@ -345,5 +378,7 @@ void hak_options_help(int fd)
     hak_put_text(&out, "SIZE:BLOCKS+SIZE:BLOCKS...: blocks that are ready before main\n");
     hak_put_text_column(&out, file_option, 16);
     hak_put_text(&out, "an absolute path: a file with one of the above on each line\n");
+    hak_put_text_column(&out, profile_option, 16);
+    hak_put_text(&out, "an absolute path: names of profiles begin with it\n");
     (void)hak_print_end(&out);
 }

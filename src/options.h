@@ -4,6 +4,8 @@
 // item that is malformed, unknown or out of range is refused with its offset and the reason on
 // standard error; the others hold. The defaults are the best configuration.
 //
+// profile_file=/absolute/path is text: what the names of files begin with.
+//
 // One item may be options_file=/absolute/path: a file of at most 4096 bytes with name=value on each
 // line; lines that are empty or begin with '#' are skipped. What HAKMEM_OPTIONS itself gives goes
 // before what the file gives.
@@ -15,7 +17,7 @@
 
 #include "config.h"
 
-enum { OPTIONS_FILE_BYTES_MAX = 4096 };
+enum { OPTIONS_FILE_BYTES_MAX = 4096, OPTIONS_PATH_BYTES = 512 };
 
 struct prewarm_item {
     uint32_t bytes; // of a request
@@ -31,9 +33,12 @@ struct ON_SEALED_PAGE options {
     uint64_t sample;          // one of so many allocations is guarded; 0: none
     uint64_t count_hits;      // 1: each malloc counts, so that numbers of hits are exact
     uint64_t stats_signal;    // the signal that prints statistics; 0: none
+    uint64_t profile;         // bytes between two samples of the heap profile; 0: none
+    uint64_t profile_seed;    // where their random numbers begin; 0: anywhere
     uint64_t foreign;         // at exit: 1 report call sites that freed foreign pointers
     uint64_t prewarm_threads; // heaps kept ready for new threads; 0: new threads start cold
     struct prewarm_item prewarm[PREWARM_CLASSES_MAX]; // the first without blocks ends them
+    char profile_file[OPTIONS_PATH_BYTES]; // what names of profiles begin with; "": none is written
 };
 
 // Read-only after hak_options_read.

@@ -8,6 +8,7 @@
 #include "empty.h"
 #include "foreign.h"
 #include "mapped.h"
+#include "profile.h"
 #include "sampled.h"
 
 static bool free_mapped(void *p)
@@ -15,6 +16,8 @@ static bool free_mapped(void *p)
     if (hak_mapped_count() == 0)
         return false;
     hak_enter_as_guest();
+    if (hak_profile_interval() != 0)
+        hak_profile_freed(p); // before its address can be another's
     bool ours = hak_mapped_free(p);
     hak_leave_as_guest();
     return ours;

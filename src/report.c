@@ -18,10 +18,11 @@
 #include "attach.h"
 #include "foreign.h"
 #include "options.h"
+#include "pprof.h"
 #include "print.h"
 #include "stats.h"
 
-enum format { FORMAT_TEXT = 1, FORMAT_JSON, FORMAT_CSV };
+enum format { FORMAT_TEXT = 1, FORMAT_JSON, FORMAT_CSV, FORMAT_PROFILE };
 enum { TEXT_HEAPS_MAX = 64, FOREIGN_SITES_MAX = 16, NAME_BYTES = 160, NAME_COLUMN = 24 };
 
 struct report {
@@ -448,9 +449,16 @@ void hak_on_signal(int fd, unsigned format)
     static struct atomic_u32 busy;
     if (exchange_acquire(REPORT_BUSY, &busy, 1) != 0) // pairs with REPORT_DONE
         return;
-    if (format < FORMAT_TEXT || format > FORMAT_CSV)
-        format = hak_options.stats != 0 ? (unsigned)hak_options.stats : FORMAT_TEXT;
-    print(&report, fd, format);
+    if (format == FORMAT_PROFILE) {
+        hak_pprof_answer(fd);
+    } else {
+        static uint32_t profiles;
+        if (format < FORMAT_TEXT || format > FORMAT_CSV) { // nobody said which
+            format = hak_options.stats != 0 ? (unsigned)hak_options.stats : FORMAT_TEXT;
+            hak_pprof_write_file(++profiles);
+        }
+        print(&report, fd, format);
+    }
     store_release(REPORT_DONE, &busy, 0); // the report, to its next user
 }
 
@@ -463,4 +471,5 @@ __attribute__((destructor)) static void report_at_exit(void)
         print(&r, 2, hak_options.stats);
     if (hak_options.foreign != 0)
         hak_print_foreign(2);
+    hak_pprof_write_file(0);
 }

@@ -54,10 +54,10 @@ const struct lock *hak_sampled_lock(void)
     return &lock;
 }
 
-uint32_t hak_sampled_interval(void)
+int64_t hak_sampled_interval(void)
 {
     uint64_t average = hak_options.sample;
-    return average == 0 ? UINT32_MAX : (uint32_t)(random_word() % (2 * average - 1));
+    return average == 0 ? INT64_MAX : (int64_t)(random_word() % (2 * average - 1));
 }
 
 static char *page_of(uint32_t i)

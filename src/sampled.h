@@ -18,9 +18,9 @@ struct ON_SEALED_PAGE sampled_pool {
 };
 extern struct sampled_pool hak_sampled __attribute__((visibility("hidden")));
 
-// 1 while allocations of classes are looked at one by one: there is a pool, or each hit is counted.
-// Read by any thread, also before the set-up that it takes part in; until a thread has a heap, what
-// it reads means nothing.
+// 1 while allocations are looked at one by one (watched.h): there is a pool, or a profile, or each
+// hit is counted. Read by any thread, also before the set-up that it takes part in; until a thread
+// has a heap, what it reads means nothing.
 extern struct own_u32 hak_sampling __attribute__((visibility("hidden")));
 
 // Any thread, anywhere.
@@ -31,7 +31,7 @@ static inline bool hak_sampled_has(const void *p)
 
 // Of a thread's allocations, how many are let by until one is sampled: random, on average what the
 // option says.
-uint32_t hak_sampled_interval(void);
+int64_t hak_sampled_interval(void);
 
 // A block of n bytes that read as zero, at a multiple of `align`, a power of two. NULL: it is too
 // large, no place is left, or the system refuses.

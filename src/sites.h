@@ -187,6 +187,14 @@
     X(FORK_HOOKS, "relaxed: the child has one thread; those it starts come after")                 \
     X(FORK_GUESTS_RESET, "relaxed: the child has one thread")                                      \
     X(FORK_OPEN_CHILD, "relaxed: as FORK_HOOKS")                                                   \
+    /* profile.c */                                                                                \
+    X(PROFILE_COUNT, "acquire: entries that the count includes, pairs with PROFILE_PUBLISH")       \
+    X(PROFILE_COUNT_OWN, "relaxed: under the lock that changes it")                                \
+    X(PROFILE_COUNT_BEFORE, "relaxed: the same")                                                   \
+    X(PROFILE_PUBLISH, "release: the entry, to PROFILE_COUNT")                                     \
+    X(PROFILE_SEED, "relaxed: a counter, each value is taken once")                                \
+    X(PROFILE_LOSE, "relaxed: a counter")                                                          \
+    X(PROFILE_LOST_READ, "relaxed: a counter")                                                     \
     /* sampled.c, seam/stack.c */                                                                  \
     X(SAMPLED_RANDOM, "relaxed: a counter, each value is taken once")                              \
     X(STACK_STARTED, "release: what the C library set up, to STACK_IS_STARTED")                    \
@@ -204,6 +212,8 @@
     X(GUEST_LARGE_READ, "relaxed: statistics")                                                     \
     X(GUEST_HUGE_READ, "relaxed: statistics")                                                      \
     X(GUEST_BYTES_READ, "relaxed: statistics")                                                     \
+    X(LARGE_PROFILED, "relaxed: as LARGE_LIVE")                                                    \
+    X(LARGE_IS_PROFILED, "relaxed: as LARGE_IS_LIVE")                                              \
     X(LARGE_IS_LIVE, "relaxed: whoever holds a block was handed it after LARGE_LIVE")              \
     X(LARGE_OK, "relaxed: audit at a quiescent point")                                             \
     /* mapped.c */                                                                                 \

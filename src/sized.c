@@ -6,6 +6,7 @@
 
 #include "large.h"
 #include "outside.h"
+#include "profiled.h"
 
 static struct atomic_u32 blocks_kept;
 
@@ -23,6 +24,8 @@ COLD void hak_sized_check(void *p, size_t align, size_t n)
     }
     unsigned tag = hak_tag_of(p);
     bool fits;
+    if (tag == TAG_PROFILED)
+        tag = hak_profiled_class(p);
     if (tag > CLASS_LAST) {
         const struct slab *s = hak_large_record(p);
         fits = s == NULL || own_load(&s->bytes) == hak_large_usable(n) || // free tells the first

@@ -255,9 +255,12 @@ bool hak_slab_ok(const struct slab *s)
             return false;
         free_blocks += (uint32_t)__builtin_popcountll(bits);
     }
+    unsigned tag = hak_tag_of(hak_unit_base(unit));
+    if (tag != class_index && tag != TAG_PROFILED)
+        return false;
     for (uint32_t i = 0; i < units; i++)
         if (own_load(&hak_slab_at(unit + i)->back) != i ||
-            hak_tag_of(hak_unit_base(unit + i)) != class_index)
+            hak_tag_of(hak_unit_base(unit + i)) != tag)
             return false;
     return free_blocks == own_load(&s->free_blocks);
 }

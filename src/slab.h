@@ -26,6 +26,9 @@ enum slab_place {
     PLACE_PARTIAL,  // in the owner's list of its class
 };
 
+// What `live` of a large or huge block is while it is handed out; otherwise 0.
+enum { LIVE_PLAIN = 1, LIVE_PROFILED = 2 }; // LIVE_PROFILED: the profile knows of it
+
 struct slab {
     // Written by whoever claimed the units, before any block of them is handed out; immutable until
     // the run is released. Read by every thread that frees a block of it.
@@ -51,7 +54,7 @@ struct slab {
     ON_OWN_LINE struct atomic_ptr owner; // struct inbox of the owner heap; see remote.h
     struct atomic_ptr link;              // next in an inbox; see remote.h
     struct atomic_u32 pending;           // the token of remote.h: 1 while someone holds it
-    struct atomic_u32 live;              // large and huge: 1 while the block is handed out
+    struct atomic_u32 live;              // large and huge: LIVE_* while the block is handed out
 
     // The first words of its bitmaps: see hak_slab_free_word and hak_slab_remote_word.
     ON_OWN_LINE struct own_u64 near_free[RECORD_WORDS];

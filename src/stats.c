@@ -23,6 +23,8 @@
 #include "mapped.h"
 #include "meta.h"
 #include "options.h"
+#include "profile.h"
+#include "profiled.h"
 #include "print.h"
 #include "retries.h"
 #include "sampled.h"
@@ -269,7 +271,8 @@ bool hak_get_lock_stats(unsigned index, struct hak_lock_stats *out)
     } locks[] = {
         { "start", hak_attach_lock },     { "heaps", hak_heaps_lock },
         { "arena", hak_superslabs_lock }, { "mapped", hak_mapped_lock },
-        { "sampled", hak_sampled_lock },  { "metadata", hak_meta_lock },
+        { "sampled", hak_sampled_lock },  { "profiled", hak_profiled_lock },
+        { "profile", hak_profile_lock },  { "metadata", hak_meta_lock },
     };
     if (index >= sizeof locks / sizeof locks[0])
         return false;

@@ -114,6 +114,14 @@ static void call_write_map(void)
     close_file(fd, written);
 }
 
+// Nothing unless the option is set.
+static void call_write_profile(void)
+{
+    int fd = open_file();
+
+    close_file(fd, hak_write_profile(fd));
+}
+
 static void call_audit(void)
 {
     struct hak_audit_report audit;
@@ -146,6 +154,7 @@ const struct function functions_own[] = {
     { "print_stats_csv", call_print_stats_csv },
     { "print_foreign", call_print_foreign },
     { "write_map", call_write_map },
+    { "write_profile", call_write_profile },
     { "audit", call_audit },
     { "version", call_version },
     { "thread_flush", call_thread_flush },

@@ -9,6 +9,9 @@ LDFLAGS_test_thread := -Wl,--wrap=pthread_key_create -Wl,--wrap=pthread_atfork \
     -Wl,--wrap=pthread_setspecific
 LDFLAGS_test_os_odd := -Wl,--wrap=syscall -Wl,--wrap=getrandom -Wl,--wrap=fstat
 LDFLAGS_test_prewarm := -Wl,--wrap=hak_os_commit
+# A clock that stands still.
+LDFLAGS_test_profile := -Wl,--wrap=hak_os_clock_ns -lm
+LDFLAGS_test_intervals := -lm
 # Random bytes that the system refuses.
 LDFLAGS_test_sampled := -Wl,--wrap=hak_os_reserve -Wl,--wrap=hak_os_entropy \
     -Wl,--wrap=hak_os_commit -Wl,--wrap=hak_os_protect_none

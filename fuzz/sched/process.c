@@ -60,6 +60,29 @@ uint32_t hak_os_process_id(void)
     return 1;
 }
 
+// Here are no files.
+int hak_os_create(const char *path)
+{
+    (void)path;
+    return -1;
+}
+
+void hak_os_close(int fd)
+{
+    (void)fd;
+}
+
+// As the clock of the virtual system, which has milliseconds.
+uint64_t hak_os_clock_ns(void)
+{
+    return hak_os_clock_ms() * 1000000;
+}
+
+uint64_t hak_os_time_ns(void)
+{
+    return hak_os_clock_ns();
+}
+
 // No page is known to be in memory.
 bool hak_os_resident(const void *p, size_t bytes, unsigned char *out)
 {

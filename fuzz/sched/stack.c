@@ -20,6 +20,23 @@ const char *hak_stack_module(const void *pc, size_t *offset)
     return NULL;
 }
 
+bool hak_stack_is_own(const void *pc)
+{
+    (void)pc;
+    return false;
+}
+
+bool hak_stack_object(const void *pc, struct stack_object *out)
+{
+    (void)pc, (void)out;
+    return false;
+}
+
+uintptr_t hak_stack_program(void)
+{
+    return 0;
+}
+
 void hak_stack_watch_access(void)
 {
 }

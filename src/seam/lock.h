@@ -11,6 +11,8 @@
 enum lock_rank {
     RANK_START = 1, // set-up of the process
     RANK_HEAPS,     // idle list, heap table
+    RANK_PROFILED,  // slabs of sampled blocks
+    RANK_PROFILE,   // where they came from
     RANK_ARENA,     // begin of SuperSlabs, search for huge runs
     RANK_REGISTRY,  // mappings outside of the arena
     RANK_META,      // metadata memory

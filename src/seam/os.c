@@ -208,6 +208,23 @@ uint64_t hak_os_clock_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+static uint64_t nanoseconds(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now); // cannot fail
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+uint64_t hak_os_clock_ns(void)
+{
+    return nanoseconds(CLOCK_MONOTONIC);
+}
+
+uint64_t hak_os_time_ns(void)
+{
+    return nanoseconds(CLOCK_REALTIME);
+}
+
 // Bytes mapped by the process: the first number of /proc/self/statm, in pages. False without /proc.
 static bool mapped_bytes(uint64_t *out)
 {
@@ -294,6 +311,22 @@ enum os_read hak_os_read_file(const char *path, char *out, size_t bytes_max, siz
     }
     errno = saved;
     return result;
+}
+
+int hak_os_create(const char *path)
+{
+    int saved = errno;
+    long fd = syscall(SYS_openat, AT_FDCWD, path,
+                      O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+    errno = saved;
+    return (int)fd;
+}
+
+void hak_os_close(int fd)
+{
+    int saved = errno;
+    syscall(SYS_close, fd);
+    errno = saved;
 }
 
 bool hak_os_write_fd(int fd, const char *text, size_t bytes)

@@ -61,6 +61,10 @@ void hak_os_advise_huge(void *p, size_t bytes);
 // Milliseconds of a monotonic clock, coarse (4 ms steps are usual), from an arbitrary start.
 uint64_t hak_os_clock_ms(void);
 
+// Nanoseconds of the same clock, fine, and since 1970.
+uint64_t hak_os_clock_ns(void);
+uint64_t hak_os_time_ns(void);
+
 // Address space the process may still map under RLIMIT_AS, in bytes; SIZE_MAX without a limit.
 size_t hak_os_address_space_left(void);
 
@@ -74,6 +78,10 @@ const char *hak_os_environment(const char *name);
 // `out`, which may be where `path` stands. Other files, such as pipes and devices, are never read.
 enum os_read { OS_READ_ALL, OS_READ_FAILED, OS_READ_NOT_REGULAR, OS_READ_TOO_LARGE };
 enum os_read hak_os_read_file(const char *path, char *out, size_t bytes_max, size_t *bytes);
+
+// A new or emptied file to write, which only its owner may read; -1: refused. And its end.
+int hak_os_create(const char *path);
+void hak_os_close(int fd);
 
 // Writes all bytes to a descriptor: false if it refuses any.
 bool hak_os_write_fd(int fd, const char *text, size_t bytes);

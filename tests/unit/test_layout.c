@@ -76,6 +76,8 @@ static void test_slab(void **state)
     assert_ptr_equal((void *)heap, hak_heaps_at(0));
     assert_int_equal(word(heap + l->heap_state), HEAP_BUSY);
     hak_free(p);
+    if (MITIGATE_QUARANTINE)
+        return; // it is put off
     uint64_t magazine = heap + l->magazines + class_index * l->magazine_bytes;
     uint64_t top = long_word(magazine + l->top);
     const struct magazine *m = &hak_heaps_at(0)->magazines[class_index];
