@@ -288,7 +288,7 @@ static void ends(void **state)
         assert_true(l.name[0] != 0 && l.slept <= l.contended && locks++ < 100);
     while (hak_get_retry_stats(loops, &r))
         assert_true(r.name[0] != 0 && loops++ < 100);
-    assert_int_equal(locks, 6);
+    assert_int_equal(locks, 8);
     assert_int_equal(loops, 5);
     assert_false(hak_get_lock_stats(UINT_MAX, &l) || hak_get_retry_stats(UINT_MAX, &r) ||
                  hak_get_heap_stats(UINT_MAX, &h));
