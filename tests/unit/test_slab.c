@@ -237,6 +237,30 @@ static void test_index(void **state)
     }
 }
 
+// Each word of each unit's bitmaps has a place of its own.
+static void test_words(void **state)
+{
+    (void)state;
+    enum { UNITS = 2 * SUPERSLAB_UNITS };
+    uint32_t begun;
+    assert_true(hak_superslab_begin(1, SUPERSLAB_UNITS, UINT32_MAX, &begun));
+    assert_int_equal(begun, SUPERSLAB_UNITS);
+    for (uint32_t unit = 0; unit < UNITS; unit++)
+        for (unsigned w = 0; w < SLAB_WORDS_MAX; w++) {
+            own_store(hak_slab_free_word(hak_slab_at(unit), w), (uint64_t)unit << 32 | w);
+            init_cell(hak_slab_remote_word(hak_slab_at(unit), w), ~((uint64_t)unit << 32 | w));
+        }
+    for (uint32_t unit = 0; unit < UNITS; unit++)
+        for (unsigned w = 0; w < SLAB_WORDS_MAX; w++) {
+            struct own_u64 *free = hak_slab_free_word(hak_slab_at(unit), w);
+            struct atomic_u64 *remote = hak_slab_remote_word(hak_slab_at(unit), w);
+            assert_int_equal(own_load(free), (uint64_t)unit << 32 | w);
+            assert_int_equal(load_relaxed(SLAB_REMOTE_PEEK, remote), ~((uint64_t)unit << 32 | w));
+            own_store(free, 0);
+            init_cell(remote, 0);
+        }
+}
+
 // The check of a record notices a change of each field that it covers.
 static void test_ok_sees(void **state)
 {
@@ -329,8 +353,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_begin_end),   cmocka_unit_test(test_model),
         cmocka_unit_test(test_all_blocks),  cmocka_unit_test(test_index),
-        cmocka_unit_test(test_ok_sees),     cmocka_unit_test(test_large_block),
-        cmocka_unit_test(test_take_random),
+        cmocka_unit_test(test_words),       cmocka_unit_test(test_ok_sees),
+        cmocka_unit_test(test_large_block), cmocka_unit_test(test_take_random),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }
