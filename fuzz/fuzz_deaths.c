@@ -8,7 +8,8 @@
 
 const char target_name[] = "fuzz_deaths";
 
-static int shared; // of two threads, which nothing orders
+static int shared;     // of two threads, which nothing orders
+static unsigned turns; // survives from one execution to the next
 
 static bool never(void *arg)
 {
@@ -78,6 +79,10 @@ static bool operation(struct exec *exec, const struct op *op)
             __asm__ volatile("" ::: "memory");
     case 11:
         exec_wrong(exec, op, "a planted mistake");
+    case 12: // no death, but another execution each time
+        for (unsigned i = ++turns % 2; i != 0; i--)
+            sched_yield_point(&spin);
+        break;
     default:
         die_by_memory(op->size);
     }

@@ -403,10 +403,10 @@ static void execute(bool thoroughly)
 
 static bool runs_twice(const uint8_t *data, size_t size)
 {
-    uint32_t h = 0;
+    uint64_t h = 0;
     for (size_t i = 0; i < size; i++)
-        h = h * 31 + data[i];
-    return (h ^ h >> 16) % 64 == 0;
+        h = (h ^ data[i]) * UINT64_C(0x9e3779b97f4a7c15);
+    return h >> 58 == 0;
 }
 
 static bool decode(const uint8_t *data, size_t size)
