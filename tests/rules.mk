@@ -7,7 +7,7 @@ LDFLAGS_test_held := -Wl,--wrap=hak_os_commit -Wl,--wrap=hak_os_protect_none
 LDFLAGS_test_audit := -Wl,--wrap=hak_os_reserve -Wl,--wrap=hak_os_commit
 LDFLAGS_test_thread := -Wl,--wrap=pthread_key_create -Wl,--wrap=pthread_atfork \
     -Wl,--wrap=pthread_setspecific
-LDFLAGS_test_os_odd := -Wl,--wrap=syscall -Wl,--wrap=getrandom -Wl,--wrap=fstat
+LDFLAGS_test_os_odd := -Wl,--wrap=syscall -Wl,--wrap=getrandom
 LDFLAGS_test_prewarm := -Wl,--wrap=hak_os_commit
 # Random bytes that the system refuses.
 LDFLAGS_test_sampled := -Wl,--wrap=hak_os_reserve -Wl,--wrap=hak_os_entropy \

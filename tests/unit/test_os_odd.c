@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <seam/os.h>
@@ -29,8 +28,6 @@ long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
 ssize_t __real_getrandom(void *out, size_t bytes, unsigned flags);
 ssize_t __wrap_getrandom(void *out, size_t bytes, unsigned flags);
-int __real_fstat(int fd, struct stat *out);
-int __wrap_fstat(int fd, struct stat *out);
 
 long __wrap_syscall(long number, ...)
 {
@@ -42,7 +39,8 @@ long __wrap_syscall(long number, ...)
     va_end(list);
     if ((number == SYS_read || number == SYS_write) && interrupted())
         return -1;
-    if ((number == SYS_openat && odd.no_proc) || (number == SYS_read && odd.bad_read)) {
+    if ((number == SYS_openat && odd.no_proc) || (number == SYS_read && odd.bad_read) ||
+        (number == SYS_fstat && odd.bad_fstat)) {
         errno = EIO;
         return -1;
     }
@@ -58,11 +56,6 @@ ssize_t __wrap_getrandom(void *out, size_t bytes, unsigned flags)
         return -1;
     }
     return __real_getrandom(out, bytes > 3 ? 3 : bytes, flags); // in pieces
-}
-
-int __wrap_fstat(int fd, struct stat *out)
-{
-    return odd.bad_fstat ? -1 : __real_fstat(fd, out);
 }
 
 static void test_odd_calls(void **state)
