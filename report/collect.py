@@ -219,10 +219,12 @@ def reasons():
     path, listed, reason = ROOT / "tests/coverage/unreached", {}, ""
     for line in path.read_text().splitlines() if path.exists() else []:
         if line.startswith("#"):
-            reason = line.strip("# ")
+            reason += line[1:]
         elif line.strip():
             file, _, text = line.partition(": ")
-            listed[file, text.strip()] = reason
+            listed[file, text.strip()] = reason.strip()
+        else:
+            reason = ""
     return listed
 
 

@@ -94,8 +94,9 @@ class Tree:
         result = subprocess.run(command, cwd=self.folder, env=environment,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if result.returncode != 0:
-            errors = [line for line in result.stdout.splitlines() if "rror" in line]
-            raise Broken(f"it does not build: {errors[0] if errors else result.stdout[-200:]}")
+            errors = [line for line in result.stdout.splitlines()
+                      if "rror" in line or "undefined" in line or "***" in line]
+            raise Broken(f"it does not build: {'; '.join(errors[:3]) or result.stdout[-200:]}")
 
 
 class Pristine(Tree):

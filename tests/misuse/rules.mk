@@ -6,10 +6,10 @@ MISUSE_PROGRAMS := $(patsubst tests/misuse/%,$(MISUSE_OUT)/%,$(basename \
 # Without optimisation: the mistake must reach the allocator.
 MISUSE_CFLAGS := -O0 -g -w -fno-builtin -pthread -Isrc
 
-$(MISUSE_OUT)/%: tests/misuse/%.c tests/misuse/misuse.h tests/misuse/rules.mk
+$(MISUSE_OUT)/%: tests/misuse/%.c tests/misuse/misuse.h src/hakmem.h tests/misuse/rules.mk
 	@mkdir -p $(@D)
 	@$(CC) $(MISUSE_CFLAGS) -o $@ $<
-$(MISUSE_OUT)/%: tests/misuse/%.cc tests/misuse/misuse.h tests/misuse/rules.mk
+$(MISUSE_OUT)/%: tests/misuse/%.cc tests/misuse/misuse.h src/hakmem.h tests/misuse/rules.mk
 	@mkdir -p $(@D)
 	@$(call cxx_of,$(CC)) $(MISUSE_CFLAGS) -o $@ $<
 
