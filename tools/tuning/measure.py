@@ -4,8 +4,10 @@ import collections
 import json
 import math
 import os
+import resource
 import subprocess
 import tempfile
+import time
 
 from . import arms
 
@@ -18,6 +20,12 @@ class Failed(Exception):
 
 def environment(settings):
     return {**os.environ, "HAKMEM_OPTIONS": ",".join(arms.items(settings))}
+
+
+def processor_seconds():
+    """Of all processes that this one started and that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def last_words(data):
@@ -49,9 +57,9 @@ class Program:
 
 
 class Trace:
-    """Replays a recorded trace by way of hakmem-trace, so often that a run takes SECONDS_MIN.
-    Memory is what a replay adds to the tool's own before it, with the defaults: what an option has
-    prepared by then is the option's."""
+    """Replays a recorded trace by way of hakmem-trace, so often that a run takes SECONDS_MIN. Of
+    the whole process is taken what the tool needs by itself, with the defaults: so what an option
+    does before the replay begins counts as well."""
 
     SECONDS_MIN = 0.2
     REPEATS_MAX = 10000
@@ -61,26 +69,31 @@ class Trace:
         if threads:
             self.line.append("--threads")
         self.timeout = timeout
-        self.repeats = 0  # not known yet, as is the tool's own memory
-        self.before_kib = 0
+        self.repeats = 0  # not known yet, as is
+        self.own = None   # the tool's own need
 
     def replay(self, settings, repeats):
+        """What the process took, and the tool's report."""
+        begin, before = time.monotonic(), processor_seconds()
         try:
             done = subprocess.run([*self.line, "--repeat", str(repeats)], capture_output=True,
                                   stdin=subprocess.DEVNULL, timeout=self.timeout,
                                   env=environment(settings))
         except subprocess.TimeoutExpired:
             raise Failed(f"no end after {self.timeout} s") from None
+        seconds, cpu = time.monotonic() - begin, processor_seconds() - before
         if done.returncode:
             raise Failed(f"replay failed: {last_words(done.stderr)}")
-        return json.loads(done.stdout)
+        report = json.loads(done.stdout)
+        return Measured(seconds, cpu, report["rss_peak_kib"]), report
 
     def run(self, settings):
         if not self.repeats:
-            report = self.replay(arms.DEFAULTS, 1)
-            self.before_kib = report["rss_before_kib"]
+            whole, report = self.replay(arms.DEFAULTS, 1)
+            self.own = Measured(whole.seconds - report["seconds"],
+                                whole.cpu - report["cpu_seconds"], report["rss_before_kib"])
             self.repeats = min(math.ceil(self.SECONDS_MIN / max(report["seconds"], 1e-6)),
                                self.REPEATS_MAX)
-        report = self.replay(settings, self.repeats)
-        return Measured(report["seconds"], report["cpu_seconds"],
-                        max(report["rss_peak_kib"] - self.before_kib, 1))
+        whole, _ = self.replay(settings, self.repeats)
+        return Measured(*(max(all_of_it - own, least) for all_of_it, own, least
+                          in zip(whole, self.own, (1e-6, 1e-6, 1))))
