@@ -232,13 +232,15 @@ static void test_short_threads(void **state)
 
 // ---- readers ----
 
-static struct own_u32 reading = { 1 };
+static struct own_u32 reading = { 1 }, reads;
 
 static void *read_all(void *argument)
 {
     size_t *seen = argument;
-    while (own_load(&reading) != 0)
+    while (own_load(&reading) != 0) {
         *seen += sums_of(call_a).allocated.blocks > 0;
+        own_store(&reads, own_load(&reads) + 1);
+    }
     return NULL;
 }
 
@@ -250,7 +252,7 @@ static void test_readers(void **state)
     pthread_t reader;
     size_t seen = 0;
     assert_int_equal(pthread_create(&reader, NULL, read_all, &seen), 0);
-    for (uintptr_t i = 0; i < 40; i++) {
+    for (uintptr_t i = 0; i < 40 || own_load(&reads) == 0; i++) {
         void *frames[] = { (void *)(i * 64 + 16), (void *)(i * 64 + 32), (void *)(i + 1) };
         assert_true(hak_profile_add(frames, 1000, frames, 3));
         hak_profile_freed(frames);
