@@ -34,6 +34,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 export BUILD ?= build
+# One spelling of a folder below this one: the rules that compilers write into *.d name files by it.
+override BUILD := $(patsubst $(CURDIR)/%,%,$(abspath $(BUILD)))
 FLAVOUR ?= release
 GEOMETRY ?= default
 ifeq ($(origin CC),default)
