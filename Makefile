@@ -179,7 +179,8 @@ $(4)/$(5).a: $(call hak_objects,$(4),$(call hak_sources,$(1)))
 	@rm -f $$@
 	$(call hak_say,archive)ar rcsD $$@ $$^
 
-$(4)/$(5).so.$(VERSION): $(call hak_objects,$(4),$(call hak_sources,$(1))) src/libhakmem.map
+$(4)/$(5).so.$(VERSION): $(call hak_objects,$(4),$(call hak_sources,$(1))) \
+    src/libhakmem.map src/sections.ld
 	$(call hak_say,link)$(2) $(CFLAGS_$(1)) -g $(SO_LDFLAGS) \
 	    $(if $(filter -fsanitize% -DHAK_HEAP_REPORTS%,$(CFLAGS_$(1))),,-Wl,-z,defs) \
 	    -Wl,-soname,$(5).so.$(SONAME_MAJOR) -o $$@ $$(filter %.o,$$^) -pthread

@@ -24,7 +24,7 @@ struct batch {
     uint32_t unit;
     uint64_t refilled; // by the magazine: after a refill what is in it is new
 };
-#define BATCHES_MAX 32u
+#define BATCHES_MAX 256u // a flush of all magazines may end a slab for each of their blocks
 
 static struct {
     uint8_t tags[SYSTEM_BYTES_MAX >> UNIT_SHIFT];
