@@ -2,6 +2,7 @@
 
   TARGET              of fuzz/registry: libFuzzer from the kept corpus on, in each of its builds
   replay:TARGET       the kept corpus alone, in the plain builds of both geometries
+  walk:TARGET         its programs under ever new schedules, a third of the time for each strategy
   model:SCENARIO      every execution of one scenario of make model (_ for blanks)
   unit/test_X api/test_X unit/so_X ...   a test program, in both geometries
   FLAVOUR:unit/...    the same of another flavour than audit
@@ -25,6 +26,7 @@ from mutation.trees import SOURCE
 HANG_SECONDS = 120  # beyond its budget a killer that still runs has found a hang
 UNPATCHED_SECONDS = 10  # of hunts without a bug
 EXECUTIONS = re.compile(r"^stat::number_of_executed_units: *(\d+)", re.M)
+WALKED = re.compile(r"^walk: executions (\d+)", re.M)
 REASON = re.compile(r"found: .*|^FAILED .*|hakmem: .*|sched: .*|ERROR: \w*Sanitizer: .*"
                     r"|runtime error: .*|ERROR: libFuzzer: .*|^not ok .*|^fail .*"
                     r"|.*\bFAIL(?:ED.*|$)|^.*: (?:DIED|TIMED OUT) .*", re.M)
@@ -154,13 +156,46 @@ class Replay(Killer):
 
     def __init__(self, target):
         super().__init__(f"replay:{target}", f"corpus of {target}")
-        scheduled = "sched-fuzz" in {i.flavour for i in instances_of(target)}
-        flavour = "sched" if scheduled else "audit"
+        flavour = "sched" if is_scheduled(target) else "audit"
         self.programs = [fuzzing.BUILD / f"{flavour}-gcc{g}/replay/{target}"
                          for g in ("-small", "")]
 
     def stages(self):
         return [([p], ["scripts/replay", p]) for p in self.programs]
+
+
+class Walk(Killer):
+    """The kept programs of a target under ever new schedules."""
+
+    STRATEGIES = ("pct", "pos", "random")
+
+    def __init__(self, target):
+        super().__init__(f"walk:{target}", f"walks of {target}")
+        self.target = target
+        self.program = fuzzing.BUILD / f"sched-gcc-small/walk/{target}"
+
+    def stages(self):
+        return [([self.program, fuzzing.BUILD / "ops"], s) for s in self.STRATEGIES]
+
+    def run(self, what, tree, log, seconds):
+        work = tree.folder / "build/hunt" / self.target / "walk"
+        shutil.rmtree(work, ignore_errors=True)
+        (work / "out").mkdir(parents=True)
+        status, text = run(
+            [self.program, "--strategy", what, "--seconds", seconds, "--seed", 1, "--out",
+             work / "out", "--found", work / "found", seeds_of(self.target),
+             seeds_of(self.target)], tree, log, seconds + HANG_SECONDS, self.environment(seconds))
+        counts = WALKED.findall(text)
+        return status, text, int(counts[-1]) if counts else None
+
+    def seconds_unpatched(self, seconds):
+        return UNPATCHED_SECONDS
+
+    def share(self, seconds, stages):
+        return max(3, seconds // len(stages))
+
+    def label(self, what):
+        return f", {what}"
 
 
 class Test(Killer):
@@ -252,13 +287,18 @@ def instances_of(target):
     return [i for i in fuzzing.registry() if i.target == target]
 
 
+def is_scheduled(target):
+    return "sched-fuzz" in {i.flavour for i in instances_of(target)}
+
+
 def seeds_of(target):
     """The folder of a target's seeds; encoded once, by encode()."""
     return fuzzing.ROOT / fuzzing.BUILD / "hunt" / target / "seeds"
 
 
 def encode(killers):
-    for target in {k.name for k in killers if isinstance(k, Hunt)}:
+    targets = {k.name for k in killers if isinstance(k, Hunt)}
+    for target in targets | {k.target for k in killers if isinstance(k, Walk)}:
         fuzzing.encode_seeds(target)
 
 
@@ -282,6 +322,8 @@ def killer_of(name):
         return Hunt(name) if instances_of(name) else None
     if kind == "replay":
         return Replay(rest) if instances_of(rest) else None
+    if kind == "walk":
+        return Walk(rest) if is_scheduled(rest) else None
     if kind == "wrong":
         return Wrong(rest) if rest in Wrong.ARCHIVES else None
     if kind == "model":

@@ -122,6 +122,20 @@ static void setup_idle_heap(void *arg)
     tls_set_heap(mine);
 }
 
+// One takes the idle heap's slabs while another frees a block of them.
+static void sweep_or_free(void *arg, uint32_t t)
+{
+    (void)arg;
+    if (t == 1) {
+        hak_free(blocks[1]);
+        hak_thread_flush();
+        return;
+    }
+    struct heap *h = hak_enter();
+    hak_heaps_sweep(h, hak_class_of(1024), 1);
+    hak_leave(h);
+}
+
 // One sweeps the idle heap while another borrows and uses it.
 static void sweep_or_borrow(void *arg, uint32_t t)
 {
@@ -194,6 +208,8 @@ const struct scenario whole_scenarios[] = {
       SEARCH_UNBOUNDED, setup_whole, exit_and_free, one_live, false },
     { "sweep of a dead owner x free", "sweeps the idle heap; frees a block of it and flushes", 2,
       SEARCH_UNBOUNDED, setup_idle_owner, sweep_and_free, three_live, false },
+    { "sweep of an idle heap x free", "takes its slabs; frees a block of them and flushes", 2,
+      SEARCH_UNBOUNDED, setup_idle_heap, sweep_or_free, all_live, false },
     { "sweep x borrow", "sweeps the idle heap; borrows it and allocates", 2, SEARCH_UNBOUNDED,
       setup_idle_heap, sweep_or_borrow, six_live, false },
     { "fork x free", "closes the gate, audits, opens it; frees a block and flushes", 2,
