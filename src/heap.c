@@ -23,8 +23,10 @@
 #include "profile.h"
 #include "sampled.h"
 
-const struct front hak_no_front = { .magazines = { [TAG_NONE] = NO_MAGAZINE } };
-const struct front hak_late_front = { .magazines = { [TAG_NONE] = NO_MAGAZINE } };
+const struct front hak_no_front = { .magazines = { [TAG_NONE] = NO_MAGAZINE },
+                                    .until_profile = -1 };
+const struct front hak_late_front = { .magazines = { [TAG_NONE] = NO_MAGAZINE },
+                                      .until_profile = -1 };
 
 void hak_heap_start(struct heap *h)
 {

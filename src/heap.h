@@ -38,11 +38,14 @@ struct room {
 struct ON_OWN_LINE front {
     struct magazine magazines[TAG_COUNT];           // first: class_offset counts from here
     uint16_t class_offset[TABLE_SIZE_MAX / 16 + 1]; // bytes to the magazine for (n + 15) / 16
+    int64_t until_profile; // bytes until one is sampled (profile.h); where there is no heap, < 0
+    int64_t until_sample;  // allocations until one is guarded (sampled.h)
 };
 
 struct heap {
-    struct magazine magazines[TAG_COUNT]; // these two are a struct front
+    struct magazine magazines[TAG_COUNT]; // these four are a struct front
     uint16_t class_offset[TABLE_SIZE_MAX / 16 + 1];
+    int64_t until_profile, until_sample;
 
     // Owner only.
     struct slab *first[CLASS_COUNT + 1]; // slabs with free bits: taken from here ...
@@ -52,9 +55,7 @@ struct heap {
     uint64_t now_ms;                     // the clock when it entered its slow path
     uint64_t trimmed_ms;                 // when hak_cache_trim looked last
     struct room room;                    // what its magazines may hold (cache.c)
-    int64_t until_sample;                // allocations until one is guarded (sampled.h)
-    int64_t until_profile;               // bytes until one is sampled (profile.h)
-    uint64_t profile_random;             // where they come from
+    uint64_t profile_random;             // where until_profile comes from
     struct heap_prewarm prewarm;         // since the last hak_heap_flush_all
 
     // Owner only; statistics read it.
@@ -71,7 +72,8 @@ struct heap {
     struct heap *next_idle;              // guarded by the lock of heaps.c
 };
 _Static_assert(offsetof(struct heap, magazines) == 0 &&
-                   offsetof(struct heap, class_offset) == offsetof(struct front, class_offset),
+                   offsetof(struct heap, class_offset) == offsetof(struct front, class_offset) &&
+                   offsetof(struct heap, until_sample) == offsetof(struct front, until_sample),
                "a heap begins with its front; class_offset is relative to both");
 _Static_assert(sizeof(struct magazine) * TAG_COUNT <= UINT16_MAX, "an offset fits in 16 bits");
 

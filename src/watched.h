@@ -33,11 +33,12 @@ static inline bool hak_watched_turn(size_t n)
 static inline void *hak_watched_hit(size_t n)
 {
     struct heap *h = tls_heap();
-    if (MITIGATE_BLOCKS || unlikely(n > CLASS_REQUEST_MAX || !hak_heap_is_real(h)))
+    if (MITIGATE_BLOCKS || unlikely(n > CLASS_REQUEST_MAX))
         return NULL;
     int64_t until_profile = h->until_profile - (int64_t)(n + (n == 0));
     int64_t until_sample = h->until_sample - 1;
-    if (unlikely((until_profile | until_sample) < 0))
+    COMPUTED_ONCE(until_profile);                     // not as one vector of two
+    if (unlikely((until_profile | until_sample) < 0)) // also where there is no heap
         return NULL;
     unsigned class_index = hak_class_of(n);
     void *p = hak_magazine_pop(&h->magazines[class_index]);
