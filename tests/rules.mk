@@ -5,8 +5,9 @@
 LDFLAGS_test_large := -Wl,--wrap=hak_os_commit -Wl,--wrap=hak_os_protect_none
 LDFLAGS_test_held := -Wl,--wrap=hak_os_commit -Wl,--wrap=hak_os_protect_none
 LDFLAGS_test_audit := -Wl,--wrap=hak_os_reserve -Wl,--wrap=hak_os_commit
-LDFLAGS_test_thread := -Wl,--wrap=pthread_key_create -Wl,--wrap=pthread_atfork \
-    -Wl,--wrap=pthread_setspecific
+# ThreadSanitizer itself calls these before it is ready for a call that it watches.
+LDFLAGS_test_thread := $(if $(filter tsan,$(TEST_FLAVOUR)),,-Wl,--wrap=pthread_key_create \
+    -Wl,--wrap=pthread_atfork -Wl,--wrap=pthread_setspecific)
 LDFLAGS_test_os_odd := -Wl,--wrap=syscall -Wl,--wrap=getrandom
 LDFLAGS_test_prewarm := -Wl,--wrap=hak_os_commit
 # A clock that stands still.

@@ -136,11 +136,13 @@ static void test_ids(void **state)
 
 static bool refuse;
 
+__attribute__((weak)) // undefined in a build that leaves the C library's functions alone
 int __real_pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
 int __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
-int __real_pthread_atfork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void));
+__attribute__((weak)) int __real_pthread_atfork(void (*before)(void), void (*in_parent)(void),
+                                                void (*in_child)(void));
 int __wrap_pthread_atfork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void));
-int __real_pthread_setspecific(pthread_key_t key, const void *value);
+__attribute__((weak)) int __real_pthread_setspecific(pthread_key_t key, const void *value);
 int __wrap_pthread_setspecific(pthread_key_t key, const void *value);
 
 int __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *))
@@ -173,6 +175,8 @@ static void test_refused(void **state)
 {
     (void)state;
     struct capture capture;
+    if (__real_pthread_key_create == NULL)
+        skip();
     run_in_child(&capture, watch_refused, NULL);
     assert_true(WIFEXITED(capture.status) && WEXITSTATUS(capture.status) == 3);
     assert_string_equal(
