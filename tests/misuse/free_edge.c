@@ -1,5 +1,6 @@
 // Frees an address at an edge of the arena: WHICH is 0 just below it, 1 its last 16 bytes, 2 just
-// behind it. Exits with 3 if it cannot find the arena, which is as long as the statistics say.
+// behind it. Exits with 3 if it cannot find the arena, which is as long as the statistics say: once
+// in some hundred starts a neighbour hides its edge, so it starts itself once more before.
 #include "misuse.h"
 
 #include <hakmem.h>
@@ -21,16 +22,20 @@ static char *find_arena(const char *block, size_t bytes)
             if (end[j] - begin[i] == bytes && begin[i] <= (uintptr_t)block &&
                 (uintptr_t)block < end[j])
                 return (char *)begin[i];
-    _exit(3);
+    return NULL;
 }
 
 int main(int argc, char **argv)
 {
-    (void)argc;
     struct hak_stats stats;
     char *p = allocate(100);
     hak_get_stats(&stats);
     char *arena = find_arena(p, stats.reserved_bytes);
+    if (arena == NULL) {
+        if (argc == 2)
+            execl("/proc/self/exe", argv[0], argv[1], "again", (char *)NULL);
+        _exit(3);
+    }
     char *where[] = { arena - 16, arena + stats.reserved_bytes - 16, arena + stats.reserved_bytes };
     free(wrong(where[number(argv, 1)]));
     free(allocate(100));
