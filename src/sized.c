@@ -33,7 +33,8 @@ COLD void hak_sized_check(void *p, size_t align, size_t n)
         const struct slab *s = hak_large_record(p);
         fits = s == NULL || own_load(&s->bytes) == hak_large_usable(n) || // free tells the first
                (kept && n <= own_load(&s->bytes));
-    } else if (MITIGATE_CANARY && MITIGATE_STATE && tag != TAG_NONE) { // free tells what is no block
+    } else if (MITIGATE_CANARY && MITIGATE_STATE &&
+               tag != TAG_NONE) { // free tells what is no block
         bool is_live = (uintptr_t)p % MALLOC_ALIGN == 0 && hak_live_is_set(p);
         fits = !is_live || hak_harden_usable(p, tag) == max_size(n, 1);
     } else {
