@@ -25,8 +25,6 @@ static void touch(char *p, size_t bytes)
     if (MITIGATE_STATE) // handing it out writes there
         touch_to_write((char *)hak_live_byte(p));
     sanitize_close(p, bytes);
-    if (MITIGATE_STATE)
-        (void)hak_live_clear(p); // it is not handed out: only the page of its byte is touched
 }
 
 static bool prewarm_class(struct heap *h, unsigned class_index, uint32_t blocks)
