@@ -1,6 +1,7 @@
 # bench/mitigations.mk: the hardened flavour beside release, and what each mitigation costs.
-# mitigations-cost writes its table into SECURITY.md.
-#   SECONDS=1   also time and size of whole programs and traces: on a machine that does nothing else
+# mitigations-cost writes its tables into SECURITY.md: instructions, and whole programs and traces.
+#   ROUNDS=7    runs of each program
+#   SECONDS=1   time and size for each mitigation too
 
 ifeq ($(FLAVOUR),hardened)
 PEERS += release=$(call hak_so,release,$(CC),default)
@@ -14,9 +15,15 @@ $(eval $(call mitigation_flavour,mitigation-$(MITIGATIONS_CHEAP),$(MITIGATIONS_C
 COST_LIBRARIES := $(foreach b,$(MITIGATION_BITS) $(MITIGATIONS_CHEAP),$(b)=$(call \
     hak_so,mitigation-$(b),$(CC),default)) all=$(call hak_so,hardened,$(CC),default)
 
-.PHONY: mitigations-cost
+COST_WHOLE := hardened=$(call hak_so,hardened,$(CC),default) \
+    bits-$(MITIGATIONS_CHEAP)=$(call hak_so,mitigation-$(MITIGATIONS_CHEAP),$(CC),default)
+cost_run = bench/mitigations --base=release=$(call hak_so,release,$(CC),default) \
+    $(COST_WHOLE:%=--whole=%) --programs=$(BENCH_OUT) --write $(ROUNDS:%=--rounds=%)
+
+.PHONY: mitigations-cost mitigations-whole
 mitigations-cost: $(BENCH_PROGRAMS) $(call hak_so,release,$(CC),default) \
-    $(foreach l,$(COST_LIBRARIES),$(lastword $(subst =, ,$(l)))) ## each alone (SECONDS=1: time too)
-	bench/mitigations --base=release=$(call hak_so,release,$(CC),default) \
-	    $(COST_LIBRARIES:%=--library=%) --programs=$(BENCH_OUT) --write \
-	    $(if $(SECONDS),--seconds)
+    $(foreach l,$(COST_LIBRARIES),$(lastword $(subst =, ,$(l)))) ## each alone, and whole programs
+	$(cost_run) $(COST_LIBRARIES:%=--library=%) $(if $(SECONDS),--seconds)
+mitigations-whole: $(BENCH_PROGRAMS) $(call hak_so,release,$(CC),default) \
+    $(foreach l,$(COST_WHOLE),$(lastword $(subst =, ,$(l)))) ## whole programs alone
+	$(cost_run)

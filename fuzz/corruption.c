@@ -289,11 +289,12 @@ static struct heap_extra *extra_of(const void *p)
         (void)choice;                                \
         return x ? BITS(x->field) : none;            \
     }
-EXTRA_FIELD(quarantine_shuffled, quarantine.shuffled[choice % QUARANTINE_SHUFFLED])
-EXTRA_FIELD(quarantine_queue, quarantine.queue[choice % QUARANTINE_QUEUE])
-EXTRA_FIELD(quarantine_added, quarantine.added)
-EXTRA_FIELD(quarantine_taken, quarantine.taken)
-EXTRA_FIELD(quarantine_bytes, quarantine.bytes)
+EXTRA_FIELD(quarantine_shuffled,
+            quarantines[choice >> 32 & 1].shuffled[choice % QUARANTINE_SHUFFLED])
+EXTRA_FIELD(quarantine_queue, quarantines[choice >> 32 & 1].queue[choice % QUARANTINE_QUEUE])
+EXTRA_FIELD(quarantine_added, quarantines[choice >> 32 & 1].added)
+EXTRA_FIELD(quarantine_taken, quarantines[choice >> 32 & 1].taken)
+EXTRA_FIELD(quarantine_bytes, quarantines[choice >> 32 & 1].bytes)
 
 // ---- the user's own ----
 

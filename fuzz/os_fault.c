@@ -85,6 +85,7 @@ WRAPPED(bool, hak_os_decommit, (void *p, size_t bytes), (p, bytes), p, bytes, fa
 WRAPPED(bool, hak_os_move, (void *to, void *from, size_t bytes), (to, from, bytes), to, bytes,
         false)
 WRAPPED(bool, hak_os_protect_none, (void *p, size_t bytes), (p, bytes), p, bytes, false)
+WRAPPED(bool, hak_os_hide, (void *p, size_t bytes), (p, bytes), p, bytes, false)
 
 uint64_t __wrap_hak_os_clock_ms(void);
 uint64_t __wrap_hak_os_clock_ms(void)

@@ -33,9 +33,10 @@
 #include "profiled.h"
 #include "sized.h"
 #include "sweep.h"
+#include "waiting.h"
 #include "watched.h"
 
-static struct heap *enter(void)
+struct heap *hak_alloc_enter(void)
 {
     struct heap *h = hak_enter();
     if (likely(h != NULL))
@@ -43,8 +44,7 @@ static struct heap *enter(void)
     return h;
 }
 
-// Trims this thread's cache and purges the pool if it is time, then leaves.
-static void leave(struct heap *h)
+void hak_alloc_leave(struct heap *h)
 {
     if (!WITHOUT_PURGE && unlikely(h->now_ms - h->trimmed_ms > hak_options.purge_delay_ms)) {
         if (MITIGATE_SWEEP)
@@ -93,7 +93,7 @@ static void *refill(struct heap *h, unsigned class_index, bool *zero)
 // Enters the gate, so the thread may have got its heap only now.
 COLD static void *alloc_class_gated(unsigned class_index, bool *zero)
 {
-    struct heap *h = enter();
+    struct heap *h = hak_alloc_enter();
     *zero = false;
     if (h == NULL)
         return NULL;
@@ -105,7 +105,7 @@ COLD static void *alloc_class_gated(unsigned class_index, bool *zero)
     struct class_counters *n = hak_heap_counts(h, class_index); // the class has them from now on
     hak_heap_after(n, hak_magazine_count(m));
     hak_count(likely(p != NULL) ? &n->malloc_misses : &h->counters.failures, 1);
-    leave(h);
+    hak_alloc_leave(h);
     return p;
 }
 
@@ -123,7 +123,7 @@ static inline void *alloc_class(unsigned class_index, size_t n, size_t align, bo
     if (unlikely(p == NULL))
         return out_of_memory();
     if (MITIGATE_BLOCKS) {
-        hak_harden_take(p, class_index, *zero);
+        hak_harden_take(p, class_index, n, *zero);
         *zero |= MITIGATE_ZERO;
     }
     sanitize_take(p, n, hak_class_bytes(class_index));
@@ -143,7 +143,7 @@ COLD static void *alloc_large(size_t n, size_t align, bool zero)
 {
     if (n > REQUEST_MAX || align > REQUEST_MAX)
         return out_of_memory();
-    struct heap *h = enter();
+    struct heap *h = hak_alloc_enter();
     if (h == NULL)
         return out_of_memory();
     void *p = alloc_units(h, n, align, zero);
@@ -155,7 +155,7 @@ COLD static void *alloc_large(size_t n, size_t align, bool zero)
         p = hak_mapped_alloc(n, align);
     if (p == NULL)
         hak_count(&h->counters.failures, 1);
-    leave(h);
+    hak_alloc_leave(h);
     if (p == NULL)
         return out_of_memory();
     if (hak_is_watched())
@@ -252,14 +252,6 @@ _Noreturn COLD static void fault_no_block(void *p)
     hak_fault(FAULT_NEVER_ALLOCATED, p, TAG_NONE);
 }
 
-static struct slab *large_record(void *p, unsigned tag, enum fault otherwise)
-{
-    struct slab *s = hak_large_record(p);
-    if (mistake(s == NULL || !hak_large_is_live(s)))
-        hak_fault(otherwise, p, tag);
-    return s;
-}
-
 static void free_large(struct heap *h, void *p, unsigned tag)
 {
     struct slab *s = hak_large_record(p);
@@ -306,7 +298,7 @@ NOINLINE void hak_free_slow(void *p, const void *call_site)
         fault_no_block(p);
     if (tag <= CLASS_LAST)
         sanitize_give(p, hak_class_bytes(tag));
-    struct heap *h = enter();
+    struct heap *h = hak_alloc_enter();
     if (unlikely(h == NULL))
         hak_enter_as_guest();
     if (unlikely(tag == TAG_PROFILED))
@@ -320,172 +312,75 @@ NOINLINE void hak_free_slow(void *p, const void *call_site)
     if (unlikely(h == NULL))
         hak_leave_as_guest();
     else
-        leave(h);
+        hak_alloc_leave(h);
 }
 
 // ---- hardened ----
 
-static void free_checked(void *p, unsigned tag)
+// Puts a block off that was checked, and frees what need not wait any longer.
+NOINLINE static void put_off(struct heap *h, void *p, unsigned tag)
 {
-    if (hak_magazine_push(&tls_heap()->magazines[tag], p))
-        sanitize_give(p, hak_class_bytes(tag));
-    else
+    for (p = hak_waiting_add(h, p, tag); unlikely(p != NULL); p = hak_waiting_due(h))
         hak_free_slow(p, NULL);
 }
 
-// Puts p off, and frees what was put off long enough.
-static void quarantine(struct heap *h, void *p, unsigned tag)
+NOINLINE static void free_long(void *p, unsigned tag)
 {
-    struct heap_extra *extra = hak_heap_extra(h);
-    p = hak_quarantine_add(&extra->quarantine, &extra->random, p, hak_class_bytes(tag));
-    for (; p != NULL; p = hak_quarantine_due(&extra->quarantine))
-        free_checked(p, hak_tag_of(p));
+    struct heap *h = tls_heap();
+    (void)hak_harden_give(p, tag);
+    put_off(h, p, tag);
 }
 
+// A leaf but for its tail calls, as hak_take_hardened is: this is what most frees are.
 NOINLINE void hak_free_hardened(void *p, unsigned tag)
 {
-    hak_harden_give(p, tag);
-    if (MITIGATE_QUARANTINE && hak_heap_is_real(tls_heap()))
-        quarantine(tls_heap(), p, tag);
-    else
-        free_checked(p, tag);
-}
-
-// ---- realloc ----
-
-// Frees a block whose contents have moved.
-static void free_moved(void *p)
-{
-    if (!hak_arena_lacks(p)) {
-        unsigned tag = hak_tag_of(p);
-        if (MITIGATE_BLOCKS && tag - CLASS_FIRST < CLASS_COUNT) {
-            hak_free_hardened(p, tag);
+    struct heap *h = tls_heap();
+    if (!hak_harden_is_short(tag)) {
+        free_long(p, tag);
+        return;
+    }
+    (void)hak_harden_give(p, tag);
+    if (MITIGATE_QUARANTINE) {
+        struct heap_extra *extra = hak_heap_extra(h);
+        if (!hak_waiting_is_easy(h)) {
+            put_off(h, p, tag);
             return;
         }
-        if (tag <= CLASS_LAST && hak_magazine_push(&tls_heap()->magazines[tag], p)) {
-            sanitize_give(p, hak_class_bytes(tag));
+        uint32_t at = hak_random_next(&extra->random, QUARANTINE_BITS);
+        p = hak_quarantine_add(&extra->quarantines[0], at, p);
+        if (p == NULL)
             return;
-        }
+        tag = hak_tag_of(p);
     }
-    hak_free_slow(p, NULL);
+    if (unlikely(hak_waiting_push(h, p, tag) != NULL))
+        hak_free_slow(p, NULL);
 }
 
-// Copies to a new block. When a smaller block cannot be had the old one serves.
-static void *move_block(void *p, size_t old_bytes, size_t n)
+NOINLINE void hak_free_sized_hardened(void *p, unsigned tag, size_t n)
 {
-    int saved = errno;
-    void *to = hak_alloc_slow(n);
-    if (to == NULL) {
-        if (n > old_bytes)
-            return NULL;
-        errno = saved;
-        if (MITIGATE_POINTERS)
-            hak_sized_note_kept();
-        sanitize_take_more(p, n, old_bytes);
-        return p;
-    }
-    sanitize_open(p, old_bytes);
-    __builtin_memcpy(to, p, min_size(old_bytes, n));
-    free_moved(p);
-    return to;
+    struct heap *h = tls_heap();
+    if (unlikely(hak_harden_give(p, tag) != max_size(n, 1)))
+        hak_fault(FAULT_SIZE_MISMATCH, p, tag);
+    put_off(h, p, tag);
 }
 
-static void *realloc_large(void *p, unsigned tag, size_t n)
+NOINLINE static void *take_long(void *p, unsigned class_index, size_t n)
 {
-    struct slab *s = large_record(p, tag, FAULT_INVALID_REALLOC);
-    size_t old_bytes = own_load(&s->bytes);
-    struct heap *h = n > CLASS_REQUEST_MAX ? enter() : NULL;
-    void *to = NULL;
-    if (h != NULL) {
-        if (hak_large_resize(h, s, n)) {
-            to = p;
-            hak_watched_resize(s);
-        } else if ((to = hak_huge_move(h, s, n)) != NULL)
-            hak_large_free(h, s); // its pages went to the new place
-        leave(h);
-    }
-    if (to == NULL)
-        return move_block(p, old_bytes, n);
-    if (hak_is_watched())
-        hak_watched_large(to, n);
-    return to;
+    hak_harden_take(p, class_index, n, false);
+    return p;
 }
 
-static void *realloc_outside(void *p, size_t n)
+NOINLINE void *hak_take_hardened(void *p, unsigned class_index, size_t n)
 {
-    size_t old_bytes = hak_outside_usable(p, FAULT_FOREIGN_REALLOC, FAULT_INVALID_REALLOC);
-    void *to = NULL;
-    if (n > LARGE_SIZE_MAX && old_bytes > SAMPLED_SIZE_MAX && hak_profile_interval() == 0) {
-        hak_enter_as_guest();
-        to = hak_mapped_resize(p, n);
-        hak_leave_as_guest();
-    }
-    return to != NULL ? to : move_block(p, old_bytes, n);
-}
-
-// Stops if no block of a class begins at p.
-ALWAYS_INLINE void expect_small(void *p, unsigned tag, enum fault otherwise)
-{
-    if (mistake(tag == TAG_NONE || !hak_slab_begins_at(p, tag)))
-        hak_fault(otherwise, p, tag);
-    if (MITIGATE_BLOCKS)
-        hak_harden_check(p, tag, otherwise);
-}
-
-void *hak_realloc_block(void *p, size_t n)
-{
-    if (n > REQUEST_MAX)
-        return out_of_memory();
-    if (unlikely(hak_arena_lacks(p)))
-        return realloc_outside(p, n);
-    unsigned tag = hak_tag_of(p);
-    if (tag == TAG_PROFILED)
-        tag = hak_profiled_class(p);
-    else if (tag > CLASS_LAST)
-        return realloc_large(p, tag, n);
-    expect_small(p, tag, FAULT_INVALID_REALLOC);
-    size_t old_bytes = hak_class_bytes(tag) - CANARY_BYTES;
-    if (n <= old_bytes && (n > old_bytes / 2 || hak_class_of(n + CANARY_BYTES) == tag)) {
-        sanitize_take_more(p, n, old_bytes);
-        return p;
-    }
-    return move_block(p, old_bytes, n);
-}
-
-NOINLINE static size_t outside_usable(void *p)
-{
-    size_t bytes = hak_outside_usable(p, FAULT_FOREIGN_SIZE, FAULT_INVALID_SIZE);
-    sanitize_take_more(p, bytes, bytes);
-    return bytes;
-}
-
-NOINLINE static size_t large_usable(void *p, unsigned tag)
-{
-    size_t bytes = own_load(&large_record(p, tag, FAULT_INVALID_SIZE)->bytes);
-    sanitize_take_more(p, bytes, bytes);
-    return bytes;
-}
-
-// A leaf but for its tail calls: some programs ask for the size of each block at malloc and free.
-size_t hak_usable_bytes(void *p)
-{
-    if (unlikely(hak_arena_lacks(p)))
-        return outside_usable(p);
-    unsigned tag = hak_tag_of(p);
-    if (unlikely(tag > CLASS_LAST)) {
-        if (tag != TAG_PROFILED)
-            return large_usable(p, tag);
-        tag = hak_profiled_class(p);
-    }
-    expect_small(p, tag, FAULT_INVALID_SIZE);
-    size_t bytes = hak_class_bytes(tag) - CANARY_BYTES;
-    sanitize_take_more(p, bytes, bytes); // what is told may be used
-    return bytes;
+    if (!hak_harden_is_short(class_index))
+        return take_long(p, class_index, n);
+    hak_harden_take(p, class_index, n, false);
+    return p;
 }
 
 bool hak_trim(size_t pad)
 {
-    struct heap *h = enter();
+    struct heap *h = hak_alloc_enter();
     if (h == NULL)
         return false;
     if (MITIGATE_SWEEP)

@@ -22,14 +22,20 @@ void *hak_alloc_aligned(size_t align, size_t n);
 // user called free.
 void hak_free_slow(void *p, const void *call_site);
 
-// Frees p, whose tag is a class: checked, and by way of the quarantine. Hardened flavour only.
+// Hardened flavour only. Frees p, whose tag is a class: checked, and by way of the quarantine.
 void hak_free_hardened(void *p, unsigned tag);
 
-// p != NULL, n != 0.
-void *hak_realloc_block(void *p, size_t n) __attribute__((nonnull));
+// As hak_free_hardened; the block was asked for with n bytes. MITIGATE_CANARY only.
+void hak_free_sized_hardened(void *p, unsigned tag, size_t n);
 
-// p != NULL.
-size_t hak_usable_bytes(void *p);
+// Hardened flavour only. p, which was free, is handed out for a request of n bytes: returns it.
+void *hak_take_hardened(void *p, unsigned class_index, size_t n);
+
+// Enters the fork gate with the thread's heap and looks at the clock; NULL, and not inside, for
+// want of metadata memory. Leaving trims the thread's cache and purges the pool if it is time.
+struct heap;
+struct heap *hak_alloc_enter(void);
+void hak_alloc_leave(struct heap *h);
 
 // Gives back all free memory but `pad` bytes. Returns whether any was given back.
 bool hak_trim(size_t pad);

@@ -10,7 +10,7 @@
 #include "attach.h"
 #include "front.h"
 #include "hakmem.h"
-#include "sized.h"
+#include "realloc.h"
 
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
@@ -58,16 +58,12 @@ void *hak_reallocarray(void *p, size_t count, size_t size)
 
 void hak_free_sized(void *p, size_t n)
 {
-    if (MITIGATE_POINTERS) // C23 allows to ignore it
-        hak_sized_check(p, 1, n);
-    front_free_sized(p, n);
+    front_free_sized(p, 1, n);
 }
 
 void hak_free_aligned_sized(void *p, size_t align, size_t n)
 {
-    if (MITIGATE_POINTERS)
-        hak_sized_check(p, align, n);
-    front_free(p);
+    front_free_sized(p, align, n);
 }
 
 void *hak_aligned_alloc(size_t align, size_t n)

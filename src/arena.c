@@ -100,7 +100,7 @@ static bool reserve(size_t arena_bytes)
     stamps = (struct growing){ tables + t.stamps, SUPERSLAB_UNITS * sizeof(struct atomic_u32), 0 };
     if (MITIGATE_STATE) {
         live = (struct growing){ tables + t.live, LIVE_SUPERSLAB_BYTES, 0 };
-        hak_live.bytes = (struct atomic_u8 *)live.base;
+        hak_live.origin = (uintptr_t)live.base - (uintptr_t)base / MALLOC_ALIGN;
     }
     if (MITIGATE_TYPES) {
         kinds = (struct growing){ tables + t.kinds, SUPERSLAB_UNITS, 0 };
@@ -168,4 +168,14 @@ void hak_set_tags(uint32_t unit, uint32_t units, unsigned tag)
 {
     for (uint32_t i = 0; i < units; i++)
         store_relaxed(ARENA_TAG_WRITE, &hak_arena.tags[unit + i], (uint8_t)tag);
+}
+
+void hak_live_forget(uint32_t unit, uint32_t units)
+{
+    size_t page = os_page_size();
+    uintptr_t from = hak_live.origin + (uintptr_t)hak_unit_base(unit) / MALLOC_ALIGN;
+    uintptr_t first = round_up(from, page);
+    uintptr_t end = round_down(from + units * UNIT_SIZE / MALLOC_ALIGN, page);
+    if (first < end)
+        (void)os_decommit((void *)first, end - first); // a failure is counted; then they stay
 }

@@ -69,40 +69,53 @@ static inline unsigned hak_tag_of(const void *p)
 
 void hak_set_tags(uint32_t unit, uint32_t units, unsigned tag);
 
-// ---- MITIGATE_STATE: a byte per MALLOC_ALIGN bytes of the arena: 1 where a block that is handed
-// out begins, 0 elsewhere, whatever lay there before. Committed as the records. A byte and not a
-// bit, so that handing a block out is a plain store.
+// ---- MITIGATE_STATE: a byte per MALLOC_ALIGN bytes of the arena: the state of the block that
+// begins there. Where none ever began it is LIVE_NEVER; where one did in an earlier life of the
+// units, and none does now, what it was. Committed as the records. A byte and not bits, so that
+// handing a block out is a plain store.
+
+enum live_state {
+    LIVE_NEVER = 0, // not handed out yet
+    LIVE_NOW = 1,   // handed out
+    LIVE_FREED = 2, // it was, and came back
+};
 
 struct ON_SEALED_PAGE live_table {
-    struct atomic_u8 *bytes;
+    uintptr_t origin;        // where the byte of address 0 would be
     struct atomic_u8 *kinds; // MITIGATE_TYPES: one per unit: types.h
 };
 extern struct live_table hak_live __attribute__((visibility("hidden")));
 
 static inline struct atomic_u8 *hak_live_byte(const void *p)
 {
-    return &hak_live.bytes[((size_t)p - (size_t)hak_arena.base) / MALLOC_ALIGN];
+    return (struct atomic_u8 *)(hak_live.origin + (uintptr_t)p / MALLOC_ALIGN);
 }
 
-// p is handed out from now on. Returns whether it was already.
+// No block of the claimed units is handed out, and their memory was given back: the states of whole
+// pages of the table go back too, and are LIVE_NEVER again.
+void hak_live_forget(uint32_t unit, uint32_t units);
+
+// p is handed out from now on. False if it was already.
 static inline bool hak_live_set(const void *p)
 {
     struct atomic_u8 *byte = hak_live_byte(p);
-    bool was = load_relaxed(LIVE_WAS, byte) != 0;
-    store_relaxed(LIVE_SET, byte, 1);
-    return was;
+    bool was = load_relaxed(LIVE_WAS, byte) == LIVE_NOW;
+    store_relaxed(LIVE_SET, byte, LIVE_NOW);
+    return !was;
 }
 
-// p came back. Of several threads that free the same block exactly one gets true.
-static inline bool hak_live_clear(const void *p)
+// p came back. Returns what its state was: of several threads that free the same block exactly one
+// gets LIVE_NOW, and for the others it is a mistake.
+static inline enum live_state hak_live_clear(const void *p)
 {
-    // Relaxed: it elects one. The byte's next 1 comes after it on the block's way to its next user.
-    return exchange_relaxed(LIVE_CLEAR, hak_live_byte(p), 0) != 0;
+    // Relaxed: it elects one. The byte's next LIVE_NOW comes after it on the block's way to its
+    // next user.
+    return exchange_relaxed(LIVE_CLEAR, hak_live_byte(p), LIVE_FREED);
 }
 
 static inline bool hak_live_is_set(const void *p)
 {
-    return load_relaxed(LIVE_READ, hak_live_byte(p)) != 0;
+    return load_relaxed(LIVE_READ, hak_live_byte(p)) == LIVE_NOW;
 }
 
 #endif

@@ -103,8 +103,8 @@ static void check_heap(struct walk *w, struct heap *h)
         for (const struct slab *s = h->first[c]; s != NULL; s = s->next)
             w->listed++;
     }
-    for (uint32_t i = 0; MITIGATE_QUARANTINE && i < QUARANTINE_BLOCKS_MAX; i++) {
-        const void *p = hak_quarantine_at(&hak_heap_extra(h)->quarantine, i);
+    for (uint32_t i = 0; MITIGATE_QUARANTINE && i < HEAP_WAITING_MAX; i++) {
+        const void *p = hak_heap_waiting(h, i);
         if (p != NULL)
             check_cached_block(w, hak_tag_of(p), p);
     }

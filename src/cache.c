@@ -192,4 +192,6 @@ void hak_cache_trim(struct heap *h)
         n->refilled_then = refilled;
     }
     hak_recent_trim(&h->recent);
+    if (HEAP_HAS_HELD)
+        hak_held_trim(&hak_heap_extra(h)->held, h->now_ms, hak_options.purge_delay_ms);
 }

@@ -158,6 +158,10 @@ _Static_assert(is_power_of_two_constant(MAGAZINE_BLOCKS_MAX + 1), "with the sent
 #define HELD_BLOCKS_MAX 32u
 #define HELD_TOTAL_MAX 4096u
 #define HELD_ARENA_SHARE 64u
+// Of each heap's, so many units keep their memory (4.5 MiB), for the purge delay at most.
+#define HELD_WARM_UNITS RECENT_UNITS_MAX
+// A held block may be so many units longer than a request that it serves.
+#define HELD_SPARE_UNITS 4u
 // Each guard splits a mapping in up to three; vm.max_map_count is 65530 unless raised.
 #define GUARDS_MAX 16384u
 // The guards of a large block: units before it that are 1 or 2 times as many as its alignment (1
@@ -169,13 +173,18 @@ _Static_assert(2 * (GUARDS_MAX + HELD_TOTAL_MAX) <= 49152, "a quarter is left to
 #define SUPERSLABS_AHEAD SMALL_OR(2u, 8u)
 // Blocks of size 0 that can be handed out at a time; more are served as one byte.
 #define EMPTY_BLOCKS SMALL_OR(4096u, 1u << 20)
+// Blocks that no one had are chosen from so many bytes of a slab, and at least so many blocks.
+#define RANDOM_WINDOW_BYTES SMALL_OR((size_t)512, (size_t)4096)
+#define RANDOM_WINDOW_BLOCKS_MIN ((size_t)8)
 // What a sweep looks at, of the blocks in a heap's slabs and magazines.
 #define SWEEP_BYTES_MAX ((size_t)256 << 10)
-// Of each heap: blocks in a random order, then in the order in which they left that; their bytes.
-#define QUARANTINE_SHUFFLED SMALL_OR(8u, 128u)
-#define QUARANTINE_QUEUE SMALL_OR(16u, 256u)
+// Of each heap, twice, for blocks of at most QUARANTINE_SHORT_MAX bytes and for longer ones: blocks
+// in a random order, then in the order in which they left that; the bytes of the longer ones.
+#define QUARANTINE_SHUFFLED SMALL_OR(8u, 64u)
+#define QUARANTINE_QUEUE SMALL_OR(16u, 128u)
 #define QUARANTINE_BLOCKS_MAX (QUARANTINE_SHUFFLED + QUARANTINE_QUEUE)
-#define QUARANTINE_BYTES_MAX SMALL_OR((uint64_t)16 << 10, (uint64_t)1 << 20)
+#define QUARANTINE_SHORT_MAX SMALL_OR((size_t)256, (size_t)1024)
+#define QUARANTINE_BYTES_MAX SMALL_OR((uint64_t)16 << 10, (uint64_t)128 << 10)
 
 // ---- prewarm: size classes that the option names, and bytes of all their blocks, in one heap ----
 #define PREWARM_CLASSES_MAX 32u

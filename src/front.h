@@ -12,6 +12,7 @@
 #include "alloc.h"
 #include "harden.h"
 #include "heap.h"
+#include "sized.h"
 
 // `slow` is a constant: what a miss jumps to.
 ALWAYS_INLINE void *front_malloc_or(size_t n, void *(*slow)(size_t))
@@ -24,7 +25,7 @@ ALWAYS_INLINE void *front_malloc_or(size_t n, void *(*slow)(size_t))
     if (unlikely(p == NULL))
         return slow(n);
     if (MITIGATE_BLOCKS)
-        hak_harden_take(p, (unsigned)(offset / sizeof(struct magazine)), false);
+        return hak_take_hardened(p, (unsigned)(offset / sizeof(struct magazine)), n);
     sanitize_take(p, n, hak_class_bytes(hak_class_of(n + CANARY_BYTES)));
     return p;
 }
@@ -55,10 +56,18 @@ ALWAYS_INLINE void front_free(void *p)
     sanitize_give(p, hak_class_bytes(tag));
 }
 
-// `n`: the bytes that the user says it asked for.
-ALWAYS_INLINE void front_free_sized(void *p, size_t n)
+// Frees a block that was asked for with n bytes at a multiple of `align`.
+ALWAYS_INLINE void front_free_sized(void *p, size_t align, size_t n)
 {
-    if (!WITHOUT_TAGS || n > TABLE_SIZE_MAX || hak_arena_lacks(p)) {
+    if (MITIGATE_POINTERS) { // others may ignore it
+        unsigned tag = hak_arena_has(p) ? hak_tag_of(p) : TAG_NONE;
+        if (MITIGATE_CANARY && tag - CLASS_FIRST < CLASS_COUNT) {
+            hak_free_sized_hardened(p, tag, n);
+            return;
+        }
+        hak_sized_check(p, align, n);
+    }
+    if (!WITHOUT_TAGS || align > MALLOC_ALIGN || n > TABLE_SIZE_MAX || hak_arena_lacks(p)) {
         front_free(p);
         return;
     }

@@ -418,21 +418,21 @@ void hak_heap_free_one(struct heap *h, unsigned class_index, void *p)
     finish(&b, 1);
 }
 
-// The blocks that wait in the quarantine.
-static void end_quarantine(struct heap *h)
+static void end_quarantine(struct heap *h, struct quarantine *q)
 {
-    void *p;
-    while ((p = hak_quarantine_take(&hak_heap_extra(h)->quarantine)) != NULL) {
-        hak_count(&hak_heap_counts(h, hak_tag_of(p))->free_misses, 1);
-        hak_heap_free_one(h, hak_tag_of(p), p);
+    for (void *p; (p = hak_quarantine_take(q, NULL)) != NULL;) { // also if its slab has ended
+        unsigned class_index = own_load(&hak_slab_of_unit(hak_unit_of(p))->class_index);
+        hak_count(&hak_heap_counts(h, class_index)->free_misses, 1);
+        hak_heap_free_one(h, class_index, p);
     }
+    own_store(&q->bytes, 0);
 }
 
 void hak_heap_flush_all(struct heap *h)
 {
     h->prewarm = (struct heap_prewarm){ 0 };
-    if (MITIGATE_QUARANTINE)
-        end_quarantine(h);
+    for (unsigned i = 0; MITIGATE_QUARANTINE && i < 2; i++)
+        end_quarantine(h, &hak_heap_extra(h)->quarantines[i]);
     for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
         uint32_t count = hak_magazine_count(&h->magazines[c]);
         if (count != 0)

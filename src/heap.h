@@ -12,6 +12,7 @@
 #include "options.h"
 #include "pool.h"
 #include "quarantine.h"
+#include "random.h"
 #include "recent.h"
 #include "remote.h"
 
@@ -80,17 +81,25 @@ _Static_assert(sizeof(struct magazine) * TAG_COUNT <= UINT16_MAX, "an offset fit
 // What the hardened flavour keeps with a real heap, behind it in the same piece of memory.
 struct heap_extra {
     struct random_source random;
-    struct quarantine quarantine;
+    struct quarantine quarantines[2]; // of short blocks, of longer ones
     struct held held;
     uint32_t swept; // the class at which the next sweep begins, less CLASS_FIRST
 };
-#define HEAP_HAS_HELD (MITIGATE_QUARANTINE || MITIGATE_GUARDS)
+#define HEAP_HAS_HELD (!KEEPS_RECENT)
 #define HEAP_HAS_EXTRA (HEAP_HAS_HELD || MITIGATE_RANDOM || MITIGATE_SWEEP)
 #define HEAP_BYTES (sizeof(struct heap) + (HEAP_HAS_EXTRA ? sizeof(struct heap_extra) : 0))
 
 static inline struct heap_extra *hak_heap_extra(struct heap *h)
 {
     return (struct heap_extra *)(h + 1);
+}
+
+// Block `i` of HEAP_WAITING_MAX that wait in its quarantines, or NULL: for statistics and audits.
+#define HEAP_WAITING_MAX (2 * QUARANTINE_BLOCKS_MAX)
+static inline void *hak_heap_waiting(struct heap *h, uint32_t i)
+{
+    const struct quarantine *q = &hak_heap_extra(h)->quarantines[i / QUARANTINE_BLOCKS_MAX];
+    return hak_quarantine_at(q, i % QUARANTINE_BLOCKS_MAX);
 }
 
 // In place of the heap of threads that have none yet, and of threads whose exit handlers have run:

@@ -1,8 +1,11 @@
-// held.h: freed large and huge blocks whose addresses are held back, inaccessible and without
-// memory, before they can be handed out again. Hardened flavour only.
+// held.h: freed large and huge blocks of a heap: held back before they can be handed out again
+// (MITIGATE_QUARANTINE), and kept with their guards for the next request of their length. Hardened
+// flavour only.
 //
-// Owner of the heap only, inside of the fork gate. A held block keeps its record and tags, with
-// live == 0: a second free is told as one, and any access is stopped by the kernel.
+// With the quarantine nobody can access a held block, and it is not handed out before another was
+// freed. Owner of the heap only, inside of the fork gate. A held block keeps its record, tags and
+// guards, with live == 0: a second free is told as one. The memory of those that were freed last
+// stays, to a bound and for the purge delay: page faults are what a large block costs.
 #ifndef HAK_HELD_H
 #define HAK_HELD_H
 
@@ -11,24 +14,34 @@
 struct held {
     struct slab *oldest, *newest; // a queue by `next` of the records
     uint32_t count;               // above HELD_BLOCKS_MAX only while the system refuses
+    uint32_t warm;                // of those whose memory is still there: their units
     size_t units;                 // of all of them, with their guards
 };
 
-// Holds the block, which was freed and whose guards are no longer counted, back; older ones go to
-// the pool. False, and the block is as it was, if the system refuses, the block is too long, or
-// other heaps hold too much already.
-bool hak_held_add(struct held *held, struct slab *s, uint64_t now_ms);
+// Holds the block, which was freed, back: `end` bytes of it are accessible. Older ones go to the
+// pool. False, and the block is as it was, if the system refuses, the block is too long, or other
+// heaps hold too much already.
+bool hak_held_add(struct held *held, struct slab *s, size_t end, uint64_t now_ms);
+
+// Takes a block out for a request of `units`, of which `end` bytes are to be accessible, at a
+// multiple of `align`: with its guards, accessible. `zero`, or FREE_IS_ZERO: it reads as zero. NULL
+// if there is none, or the system refuses.
+struct slab *hak_held_take(struct held *held, enum slab_state state, uint32_t units, size_t end,
+                           size_t align, bool zero);
+
+// Keeps a freed block that the system does not make accessible as a whole: it waits for better
+// times.
+void hak_held_keep(struct held *held, struct slab *s, size_t end, uint64_t now_ms);
+
+// Gives back the memory of blocks that were freed `delay_ms` ago or before.
+void hak_held_trim(struct held *held, uint64_t now_ms, uint64_t delay_ms);
+
+// Gives all to the pool, but for those that the system does not make accessible again.
+void hak_held_release(struct held *held, uint64_t now_ms);
 
 static inline uint32_t hak_held_count(const struct held *held)
 {
     return held->count;
 }
-
-// Keeps a freed block that the system does not make accessible as a whole: it waits for better
-// times.
-void hak_held_keep(struct held *held, struct slab *s, uint64_t now_ms);
-
-// Gives all to the pool, but for those that the system does not make accessible again.
-void hak_held_release(struct held *held, uint64_t now_ms);
 
 #endif

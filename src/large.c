@@ -16,7 +16,7 @@
 #include <seam/os.h>
 #include <seam/sanitizer.h>
 
-#include "guard.h"
+#include "fence.h"
 #include "harden.h"
 #include "heaps.h"
 #include "pool.h"
@@ -34,121 +34,87 @@ void hak_large_start(void)
     init_cell(&guests.bytes, 0);
 }
 
+// Bytes of a block of n bytes: whole pages. A canary has room there, unless a guard follows.
+static size_t end_for(size_t n)
+{
+    size_t canary = MITIGATE_GUARDS ? 0 : CANARY_BYTES;
+    return round_up(max_size(n, 1) + canary, os_page_size());
+}
+
+static size_t end_of(const struct slab *s)
+{
+    return end_for(own_load(&s->bytes));
+}
+
 size_t hak_large_usable(size_t n)
 {
-    return round_up(max_size(n + CANARY_BYTES, 1), os_page_size()) - CANARY_BYTES;
+    return MITIGATE_CANARY ? max_size(n, 1) : end_for(n);
 }
 
 static uint32_t units_for(size_t n)
 {
     if (MITIGATE_CANARY || MITIGATE_GUARDS)
-        n = hak_large_usable(n) + CANARY_BYTES;
+        n = end_for(n);
     if (MITIGATE_GUARDS) // room for one page at least
         n += os_page_size();
     return (uint32_t)(round_up(max_size(n, 1), UNIT_SIZE) >> UNIT_SHIFT);
 }
 
-// ---- canary: behind the bytes that may be used; they end it a multiple of the page size ----
-
-static uint64_t *canary_of(const struct slab *s)
-{
-    return (uint64_t *)(hak_slab_base(s) + own_load(&s->bytes));
-}
+// ---- canary: behind the bytes that were asked for, to the end of their last page ----
 
 static void check_canary(const struct slab *s)
 {
-    sanitize_open(canary_of(s), sizeof(uint64_t));
-    hak_canary_check(canary_of(s), hak_slab_base(s), own_load(&s->class_index));
+    size_t n = own_load(&s->bytes);
+    sanitize_open(hak_slab_base(s) + n, end_for(n) - n);
+    hak_canary_check_behind(hak_slab_base(s), own_load(&s->class_index), n, end_for(n) - n);
 }
 
-// ---- guards: the units before the block, and what is left of its last ones behind its bytes ----
-
-static void add_last_guard(struct slab *s)
+// The block has n bytes from now on; the pages to its end are accessible. Nothing is left of the
+// canary that it had.
+static void set_bytes(struct slab *s, size_t n)
 {
-    size_t end = own_load(&s->bytes) + CANARY_BYTES;
-    size_t bytes = own_load(&s->units) * UNIT_SIZE - end;
-    bool done = hak_guard_set(hak_slab_base(s) + end, bytes);
-    own_store(&s->touched, done ? bytes : 0);
-    s->place += done;
-    hak_inaccessible_add(done ? (int64_t)bytes : 0);
-}
-
-static void add_guards(struct slab *s, uint32_t lead)
-{
-    uint32_t first = hak_slab_unit(s) - lead;
-    own_store(&s->handed, lead);
-    hak_set_tags(first, lead, own_load(&s->class_index));
-    s->place = lead != 0 && hak_guard_set(hak_unit_base(first), lead * UNIT_SIZE);
-    hak_inaccessible_add(s->place != 0 ? (int64_t)(lead * UNIT_SIZE) : 0);
-    add_last_guard(s);
-}
-
-// Makes the last guard accessible. False if the system refuses: then it is as it was.
-static bool remove_last_guard(struct slab *s)
-{
-    size_t bytes = own_load(&s->touched);
-    if (bytes == 0)
-        return true;
-    char *end = hak_slab_base(s) + own_load(&s->units) * UNIT_SIZE;
-    if (!os_commit(end - bytes, bytes))
-        return false;
-    own_store(&s->touched, 0);
-    s->place--;
-    hak_inaccessible_add(-(int64_t)bytes);
-    hak_guard_dropped(1);
-    return true;
-}
-
-// The guards of a freed block become part of what is released or held.
-static void drop_guards(struct slab *s)
-{
-    size_t last = own_load(&s->touched);
-    bool has_first = s->place > (last != 0);
-    hak_inaccessible_add(-(int64_t)(last + (has_first ? hak_slab_lead(s) * UNIT_SIZE : 0)));
-    hak_guard_dropped(s->place);
-    s->place = 0;
-    own_store(&s->touched, 0);
-}
-
-struct margin {
-    uint32_t before, behind; // units
-};
-
-// Random lengths of the guards around a block at a multiple of `align_units`.
-static struct margin random_margin(struct heap *h, size_t align_units)
-{
-    struct random_source *random = &hak_heap_extra(h)->random;
-    uint32_t steps = GUARD_FIRST_BITS == 0 ? 1 : 1 + hak_random_bits(random, 1);
-    return (struct margin){
-        .before = align_units > SUPERSLAB_UNITS ? 0 : (uint32_t)(align_units * steps),
-        .behind = hak_random_bits(random, GUARD_RANDOM_BITS),
-    };
-}
-
-// `lead`: units that belong to the block and lie before it.
-static void *hand_out(struct heap *h, struct slab *s, uint32_t lead, size_t n)
-{
-    if (MITIGATE_GUARDS)
-        add_guards(s, lead);
     if (MITIGATE_CANARY) {
-        sanitize_open(canary_of(s), sizeof(uint64_t));
-        hak_canary_write(canary_of(s));
+        char *base = hak_slab_base(s);
+        size_t end = end_for(n), had = own_load(&s->bytes);
+        sanitize_open(base + min_size(n, had), end - min_size(n, had));
+        if (had < n)
+            __builtin_memset(base + had, 0, min_size(end_of(s), n) - had);
+        __builtin_memset(base + n, 0, end - n);
+        hak_canary_write_behind(base, n, end - n);
+    }
+    own_store(&s->bytes, hak_large_usable(n));
+}
+
+// The pages to the block's end are accessible, and behind the n bytes they are zero, or CANARY is
+// not alone.
+static void *hand_out(struct heap *h, struct slab *s, size_t n)
+{
+    if (MITIGATE_CANARY) {
+        size_t end = end_for(n);
+        n = max_size(n, 1);
+        sanitize_open(hak_slab_base(s) + n, end - n);
+        if (!FREE_IS_ZERO)
+            __builtin_memset(hak_slab_base(s) + n, 0, end - n);
+        hak_canary_write_behind(hak_slab_base(s), n, end - n);
     }
     store_relaxed(LARGE_LIVE, &s->live,
                   LIVE_PLAIN); // the user passes the pointer on with its own order
     bool large = own_load(&s->state) == SLAB_LARGE;
     hak_count(large ? &h->counters.large : &h->counters.huge, 1);
-    hak_count(&h->counters.large_bytes, own_load(&s->bytes) + CANARY_BYTES);
+    hak_count(&h->counters.large_bytes, end_of(s));
     sanitize_take(hak_slab_base(s), n, own_load(&s->units) * UNIT_SIZE);
     return hak_slab_base(s);
 }
 
+// `lead`: units of the run that lie before the block.
 static void *hand_out_run(struct heap *h, const struct run *r, uint32_t lead, enum slab_state state,
                           size_t n)
 {
     struct slab *s = hak_slab_at(r->unit + lead);
     hak_slab_begin_block(s, state, r->units - lead, hak_large_usable(n));
-    return hand_out(h, s, lead, n);
+    if (MITIGATE_GUARDS)
+        hak_fence_set(s, lead, end_for(n));
+    return hand_out(h, s, n);
 }
 
 // A block that the heap freed a moment ago and kept, if one fits.
@@ -167,13 +133,36 @@ static void *hand_out_recent(struct heap *h, size_t n, size_t align, bool zero)
         sanitize_open(hak_slab_base(s), n);
         __builtin_memset(hak_slab_base(s), 0, n);
     }
-    return hand_out(h, s, 0, n);
+    return hand_out(h, s, n);
+}
+
+// One that was held back long enough.
+static void *hand_out_held(struct heap *h, enum slab_state state, size_t n, size_t align, bool zero)
+{
+    struct slab *s = hak_held_take(&hak_heap_extra(h)->held, state, units_for(n), end_for(n), align,
+                                   zero);
+    if (s == NULL)
+        return NULL;
+    own_store(&s->bytes, hak_large_usable(n));
+    return hand_out(h, s, n);
+}
+
+static void *hand_out_again(struct heap *h, enum slab_state state, size_t n, size_t align,
+                            bool zero)
+{
+    return HEAP_HAS_HELD ? hand_out_held(h, state, n, align, zero)
+                         : hand_out_recent(h, n, align, zero);
+}
+
+static struct margin random_margin(struct heap *h, size_t align_units)
+{
+    return hak_fence_margin(&hak_heap_extra(h)->random, align_units);
 }
 
 static void count_freed(struct heap *h, const struct slab *s)
 {
     bool large = own_load(&s->state) == SLAB_LARGE;
-    uint64_t bytes = own_load(&s->bytes) + CANARY_BYTES;
+    uint64_t bytes = end_of(s);
     if (likely(h != NULL)) {
         hak_count(large ? &h->counters.large : &h->counters.huge, (uint64_t)-1);
         hak_count(&h->counters.large_bytes, -bytes);
@@ -197,7 +186,7 @@ void *hak_large_alloc(struct heap *h, size_t n, size_t align, bool zero)
     struct margin margin = { 0, 0 };
     struct run r;
     enum pool_stage stage = POOL_NONE;
-    void *p = hand_out_recent(h, n, align, zero);
+    void *p = hand_out_again(h, SLAB_LARGE, n, align, zero);
     if (p != NULL)
         return p;
     if (align_units > SUPERSLAB_UNITS)
@@ -227,7 +216,7 @@ void *hak_huge_alloc(struct heap *h, size_t n, size_t align, bool zero)
     if (n > hak_arena.bytes)
         return NULL;
     enum pool_stage stage = POOL_NONE;
-    void *p = hand_out_recent(h, n, align, zero);
+    void *p = hand_out_again(h, SLAB_HUGE, n, align, zero);
     if (p != NULL)
         return p;
     if (MITIGATE_GUARDS) {
@@ -294,19 +283,19 @@ bool hak_large_free(struct heap *h, struct slab *s)
     if (MITIGATE_CANARY)
         check_canary(s);
     count_freed(h, s);
+    if (HEAP_HAS_HELD && h != NULL &&
+        hak_held_add(&hak_heap_extra(h)->held, s, end_of(s), h->now_ms))
+        return true;
     uint32_t units = hak_slab_lead(s) + own_load(&s->units);
     uint32_t unit = hak_slab_unit(s) - hak_slab_lead(s);
-    bool guarded = MITIGATE_GUARDS && s->place != 0;
-    if (MITIGATE_GUARDS)
-        drop_guards(s);
-    if (MITIGATE_QUARANTINE && h != NULL && hak_held_add(&hak_heap_extra(h)->held, s, h->now_ms))
-        return true;
-    if (guarded && !os_commit(hak_unit_base(unit), units * UNIT_SIZE)) {
+    if (MITIGATE_GUARDS && s->place != 0 && !os_commit(hak_unit_base(unit), units * UNIT_SIZE)) {
         // Without a heap the units stay with this record, unused: a free of them is a second one.
         if (h != NULL)
-            hak_held_keep(&hak_heap_extra(h)->held, s, h->now_ms);
+            hak_held_keep(&hak_heap_extra(h)->held, s, end_of(s), h->now_ms);
         return true;
     }
+    if (MITIGATE_GUARDS)
+        hak_fence_drop(s);
     sanitize_give(hak_slab_base(s), own_load(&s->units) * UNIT_SIZE);
     if (KEEPS_RECENT && h != NULL && hak_recent_keep(&h->recent, s, h->now_ms))
         return true;
@@ -353,25 +342,25 @@ bool hak_large_resize(struct heap *h, struct slab *s, size_t n)
         return false;
     uint32_t units = units_for(n);
     uint32_t have = own_load(&s->units);
+    size_t end = end_for(n), before = end_of(s);
     if (MITIGATE_CANARY)
         check_canary(s);
-    if (MITIGATE_GUARDS && !remove_last_guard(s))
+    bool gives = have > units + (MITIGATE_GUARDS ? HELD_SPARE_UNITS : 0);
+    if (MITIGATE_GUARDS && (gives || units > have) && !hak_fence_remove_last(s))
         return false;
     if (units > have && !extend(s, units)) {
         if (MITIGATE_GUARDS)
-            add_last_guard(s);
+            (void)hak_fence_move(s, before); // there was one
         return false;
     }
-    if (MITIGATE_CANARY)
-        *canary_of(s) = 0;
-    if (units < have)
+    if (MITIGATE_GUARDS && end > before && !hak_fence_move(s, end))
+        return false;
+    set_bytes(s, n);
+    if (gives)
         give_tail(h, s, units);
-    hak_count(&h->counters.large_bytes, hak_large_usable(n) - own_load(&s->bytes));
-    own_store(&s->bytes, hak_large_usable(n));
-    if (MITIGATE_GUARDS)
-        add_last_guard(s);
-    if (MITIGATE_CANARY)
-        hak_canary_write(canary_of(s));
+    if (MITIGATE_GUARDS && end <= before)
+        (void)hak_fence_move(s, end);
+    hak_count(&h->counters.large_bytes, end - before);
     sanitize_take_more(hak_slab_base(s), n, units * UNIT_SIZE);
     return true;
 }
@@ -388,13 +377,14 @@ void *hak_huge_move(struct heap *h, struct slab *s, size_t n)
     sanitize_open(hak_slab_base(s), old_bytes);
     if (MITIGATE_CANARY)
         check_canary(s);
-    if (!os_move(to, hak_slab_base(s), old_bytes + CANARY_BYTES)) {
+    size_t end = end_of(s);
+    if (!os_move(to, hak_slab_base(s), end)) {
         hak_large_free(h, target);
         return NULL;
     }
     if (MITIGATE_CANARY) {
-        *(uint64_t *)((char *)to + old_bytes) = 0;
-        hak_canary_write(canary_of(s));
+        __builtin_memset((char *)to + old_bytes, 0, end - old_bytes);
+        hak_canary_write_behind(hak_slab_base(s), old_bytes, end - old_bytes);
     }
     sanitize_take_more(to, n, own_load(&target->units) * UNIT_SIZE);
     return to;

@@ -17,8 +17,15 @@ size_t hak_mapped_usable(const void *p);
 // Unmaps the block at p. False: p is none (or was freed by someone else just now).
 bool hak_mapped_free(void *p);
 
+// Whether p, which is no block, was one: it was freed, and nobody has the address now as far as the
+// system knows. False also where that is too long ago.
+bool hak_mapped_was_freed(const void *p);
+
 // Makes the block n bytes long; it may move. NULL: unchanged.
 void *hak_mapped_resize(void *p, size_t n);
+
+// Whether there is, or was, a block at all.
+bool hak_mapped_any(void);
 
 uint64_t hak_mapped_count(void);
 size_t hak_mapped_bytes(void);

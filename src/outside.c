@@ -13,13 +13,16 @@
 
 static bool free_mapped(void *p)
 {
-    if (hak_mapped_count() == 0)
+    if (!hak_mapped_any())
         return false;
     hak_enter_as_guest();
     if (hak_profile_interval() != 0)
         hak_profile_freed(p); // before its address can be another's
     bool ours = hak_mapped_free(p);
+    bool twice = !ours && hak_mapped_was_freed(p);
     hak_leave_as_guest();
+    if (unlikely(twice))
+        hak_fault(FAULT_DOUBLE_FREE, p, TAG_HUGE);
     return ours;
 }
 

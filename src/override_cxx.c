@@ -27,6 +27,10 @@
 
 #define OPERATOR HAK_API __attribute__((weak))
 
+// A name for this library's own definition, whatever the program's is.
+#define OWN(name, operator, type) \
+    extern __typeof__(type) name __attribute__((alias(#operator), visibility("hidden")))
+
 typedef void (*new_handler)(void);
 typedef new_handler (*get_new_handler)(void);
 typedef void (*throw_bad_alloc)(void);
@@ -164,28 +168,72 @@ OPERATOR void _ZdaPvSt11align_val_t(void *p, size_t align)
     _ZdlPvSt11align_val_t(p, align);
 }
 
+// ---- delete with the size: hardened, it must be what new was asked for ----
+//
+// Only where the program has replaced none of the operators that such a block passes through: then
+// what they do with sizes is its own matter, and the plain form gets the pointer.
+
+OWN(hak_own_new, _Znwm, void *(size_t));
+OWN(hak_own_new_array, _Znam, void *(size_t));
+OWN(hak_own_new_aligned, _ZnwmSt11align_val_t, void *(size_t, size_t));
+OWN(hak_own_new_array_aligned, _ZnamSt11align_val_t, void *(size_t, size_t));
+OWN(hak_own_delete, _ZdlPv, void(void *));
+OWN(hak_own_delete_array, _ZdaPv, void(void *));
+OWN(hak_own_delete_aligned, _ZdlPvSt11align_val_t, void(void *, size_t));
+OWN(hak_own_delete_array_aligned, _ZdaPvSt11align_val_t, void(void *, size_t));
+
+static inline bool are_own(void)
+{
+    return _Znwm == hak_own_new && _ZdlPv == hak_own_delete;
+}
+
+static inline bool are_own_array(void)
+{
+    return are_own() && _Znam == hak_own_new_array && _ZdaPv == hak_own_delete_array;
+}
+
+static inline bool are_own_aligned(void)
+{
+    return _ZnwmSt11align_val_t == hak_own_new_aligned &&
+           _ZdlPvSt11align_val_t == hak_own_delete_aligned;
+}
+
+static inline bool are_own_array_aligned(void)
+{
+    return are_own_aligned() && _ZnamSt11align_val_t == hak_own_new_array_aligned &&
+           _ZdaPvSt11align_val_t == hak_own_delete_array_aligned;
+}
+
 OPERATOR void _ZdlPvm(void *p, size_t n)
 {
-    (void)n;
-    _ZdlPv(p);
+    if (MITIGATE_POINTERS && likely(are_own()))
+        front_free_sized(p, 1, n);
+    else
+        _ZdlPv(p);
 }
 
 OPERATOR void _ZdaPvm(void *p, size_t n)
 {
-    (void)n;
-    _ZdaPv(p);
+    if (MITIGATE_POINTERS && likely(are_own_array()))
+        front_free_sized(p, 1, n);
+    else
+        _ZdaPv(p);
 }
 
 OPERATOR void _ZdlPvmSt11align_val_t(void *p, size_t n, size_t align)
 {
-    (void)n;
-    _ZdlPvSt11align_val_t(p, align);
+    if (MITIGATE_POINTERS && likely(are_own_aligned()))
+        front_free_sized(p, align, n);
+    else
+        _ZdlPvSt11align_val_t(p, align);
 }
 
 OPERATOR void _ZdaPvmSt11align_val_t(void *p, size_t n, size_t align)
 {
-    (void)n;
-    _ZdaPvSt11align_val_t(p, align);
+    if (MITIGATE_POINTERS && likely(are_own_array_aligned()))
+        front_free_sized(p, align, n);
+    else
+        _ZdaPvSt11align_val_t(p, align);
 }
 
 OPERATOR void _ZdlPvRKSt9nothrow_t(void *p, const void *nothrow)

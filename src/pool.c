@@ -405,6 +405,8 @@ static size_t purge_units(uint32_t superslab, uint32_t bits)
         unsigned units = rest == 0 ? SUPERSLAB_UNITS : lowest_bit(rest);
         uint32_t unit = superslab * SUPERSLAB_UNITS + first;
         bool done = os_decommit(hak_unit_base(unit), units * UNIT_SIZE);
+        if (MITIGATE_STATE && done)
+            hak_live_forget(unit, units);
         hak_superslab_give(unit, units, !done);
         purged += done ? units : 0;
         bits &= ~hak_run_bits(first, units);

@@ -9,6 +9,7 @@
 #include "prewarm.h"
 
 #include <seam/os.h>
+#include <seam/processor.h>
 #include <seam/sanitizer.h>
 
 #include "cache.h"
@@ -21,9 +22,9 @@ static void touch(char *p, size_t bytes)
     for (size_t i = 0; i < bytes; i += os_page_size())
         p[i] = 0;
     p[bytes - 1] = 0;
+    if (MITIGATE_STATE) // handing it out writes there
+        touch_to_write((char *)hak_live_byte(p));
     sanitize_close(p, bytes);
-    if (MITIGATE_STATE)
-        (void)hak_live_clear(p); // it is not handed out: only the page of its byte is touched
 }
 
 static bool prewarm_class(struct heap *h, unsigned class_index, uint32_t blocks)

@@ -2,7 +2,7 @@
 // generator does not learn the numbers that were made before.
 //
 //   fill = ChaCha(key, 0 .. RANDOM_FILL_BLOCKS - 1, 0) = | next key: 8 words | numbers ... |
-//   bits = one or two words of it, used from the lowest bit on; what was used is gone
+//   a number is the last bytes of it that are left; what was used is gone
 //
 // 8 rounds: no attack on more than 7 is known, and numbers are no ciphertext that can be kept.
 //
@@ -39,23 +39,19 @@ static void fill(struct random_source *r)
     __builtin_memcpy(key, r->words, sizeof key);
     for (uint32_t i = 0; i < RANDOM_FILL_BLOCKS; i++)
         hak_chacha_block(r->words + (size_t)i * CHACHA_BLOCK_WORDS, key, i, nonce, RANDOM_ROUNDS);
-    r->left = RANDOM_FILL_WORDS - CHACHA_KEY_WORDS;
+    r->left = sizeof r->words;
     r->fills++;
 }
 
-void hak_random_more(struct random_source *r, uint32_t generation)
+void hak_random_more(struct random_source *r)
 {
+    uint32_t generation = hak_random_generation();
     if (r->generation != generation || r->fills == RANDOM_FILLS_MAX) {
         seed(r->words);
-        r->bits = r->count = r->left = r->fills = 0;
+        r->fills = 0;
         r->generation = generation;
     }
-    if (r->left == 0)
-        fill(r);
-    uint32_t *word = &r->words[CHACHA_KEY_WORDS + --r->left];
-    r->bits |= (uint64_t)*word << r->count; // count is below 32
-    r->count += 32;
-    *word = 0;
+    fill(r);
 }
 
 void hak_random_start(void)

@@ -16,33 +16,51 @@ enum {
     RANDOM_ROUNDS = 8,
     RANDOM_FILL_BLOCKS = 4,
     RANDOM_FILL_WORDS = RANDOM_FILL_BLOCKS * CHACHA_BLOCK_WORDS,
+    RANDOM_KEY_BYTES = CHACHA_KEY_WORDS * sizeof(uint32_t),
     RANDOM_FILLS_MAX = 1 << 18,
 };
 
 struct random_source {
-    uint64_t bits; // not yet used, `count` of them
-    uint32_t count;
-    uint32_t left;                     // of words[], not yet used
     uint32_t words[RANDOM_FILL_WORDS]; // the first are the next key, the last are used first
+    uint32_t left;                     // bytes of words[] that are not yet used, with the key
     uint32_t fills;                    // since the last seed
     uint32_t generation;               // of the process when it was seeded
 };
 
 extern struct atomic_u32 hak_random_forks __attribute__((visibility("hidden")));
 
-// Makes at least 32 bits: of `generation` of the process.
-void hak_random_more(struct random_source *r, uint32_t generation);
+// Fills words[] anew.
+void hak_random_more(struct random_source *r);
 
-// A number of `count` bits, 1 to 32.
-static inline uint32_t hak_random_bits(struct random_source *r, unsigned count)
+static inline uint32_t hak_random_generation(void)
 {
-    uint32_t generation = 1 + load_relaxed(RANDOM_GENERATION, &hak_random_forks);
-    if (unlikely(r->count < count || r->generation != generation))
-        hak_random_more(r, generation);
-    uint32_t bits = (uint32_t)(r->bits & (((uint64_t)1 << count) - 1));
-    r->bits >>= count;
-    r->count -= count;
-    return bits;
+    return 1 + load_relaxed(RANDOM_GENERATION, &hak_random_forks);
+}
+
+// Whether a number of `count` bits, 1 to 32, can be had without new ones.
+static inline bool hak_random_ready(const struct random_source *r, unsigned count)
+{
+    return r->left >= RANDOM_KEY_BYTES + (count + 7) / 8 &&
+           r->generation == hak_random_generation();
+}
+
+// Such a number. Whole bytes are used, and gone.
+ALWAYS_INLINE uint32_t hak_random_next(struct random_source *r, unsigned count)
+{
+    uint32_t bytes = (count + 7) / 8, number = 0;
+    r->left -= bytes;
+    char *at = (char *)r->words + r->left;
+    __builtin_memcpy(&number, at, bytes);
+    __builtin_memset(at, 0, bytes);
+    return number & (uint32_t)(((uint64_t)1 << count) - 1);
+}
+
+// The same, whenever.
+ALWAYS_INLINE uint32_t hak_random_bits(struct random_source *r, unsigned count)
+{
+    if (unlikely(!hak_random_ready(r, count)))
+        hak_random_more(r);
+    return hak_random_next(r, count);
 }
 
 // A number below n; n is not 0 and at most 2^8. Its bias is below 2^-8 of an even share, and 0

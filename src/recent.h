@@ -11,8 +11,8 @@
 
 #include "slab.h"
 
-// With these mitigations freed memory is zeroed, guarded or held back instead.
-#define KEEPS_RECENT (!(FREE_IS_ZERO || MITIGATE_GUARDS || MITIGATE_QUARANTINE || MITIGATE_RANDOM))
+// With these mitigations freed memory is zeroed, guarded or held back: held.h keeps it.
+#define KEEPS_RECENT (!(FREE_IS_ZERO || MITIGATE_GUARDS || MITIGATE_QUARANTINE))
 
 struct recent {
     uint32_t unit[RECENT_RUNS_MAX]; // where each kept run begins, the newest last

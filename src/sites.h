@@ -220,6 +220,10 @@
     X(MAPPED_COUNT, "relaxed: whoever holds a block was handed it after it was counted")           \
     X(MAPPED_ANY, "relaxed: as MAPPED_COUNT")                                                      \
     X(MAPPED_ANY_FREE, "relaxed: as MAPPED_COUNT")                                                 \
+    X(MAPPED_ANY_USABLE, "relaxed: as MAPPED_COUNT")                                               \
+    X(MAPPED_FREED, "relaxed: a counter; a second free of a block follows its first")              \
+    X(MAPPED_ANY_FREED, "relaxed: as MAPPED_FREED")                                                \
+    X(MAPPED_WAS_FREED, "relaxed: as MAPPED_FREED")                                                \
     X(MAPPED_UNCOUNT, "relaxed: a counter")                                                        \
     X(MAPPED_STATS, "relaxed: as MAPPED_COUNT")                                                    \
     /* report.c */                                                                                 \

@@ -5,13 +5,16 @@
 //            remote: 0 1 0 0 0 0 0 0 ...             1 = freed by another, still to take back
 //
 //   free_blocks == popcount(free);  free & remote == 0;  bits at and beyond `blocks` are 0
-//   block i was never handed out  <=>  i >= handed   (blocks are taken lowest first)
+//   block i was never handed out  <=>  i >= handed   (blocks are taken lowest first; in a random
+//   order: <=, and those below were chosen from)
 //   classes from ZERO_TRACKED_MIN have at most 64 blocks: untouched = free & ~touched, one word
 //
 // The owner alone reads and writes `free`; `remote` belongs to remote.c.
 
 #include "slab.h"
 
+#include <seam/os.h>
+#include <seam/processor.h>
 #include <seam/sanitizer.h>
 
 #include "fault.h"
@@ -146,27 +149,76 @@ static unsigned random_bit(uint64_t x, struct random_source *random)
     return from + lowest_bit(x >> from);
 }
 
+// Takes up to `want` random ones of the free blocks that `among` allows in the word.
+static uint32_t take_random_word(struct slab *s, unsigned w, uint64_t among, void **out,
+                                 uint32_t want, struct random_source *random)
+{
+    size_t block_bytes = hak_class_bytes(own_load(&s->class_index));
+    char *base = hak_slab_base(s) + (size_t)w * 64 * block_bytes;
+    struct own_u64 *word = hak_slab_free_word(s, w);
+    uint64_t bits = own_load(word) & among, taken = 0;
+    uint32_t count = 0;
+    for (; bits != 0 && count < want; count++) {
+        unsigned bit = random_bit(bits, random);
+        bits &= ~((uint64_t)1 << bit);
+        taken |= (uint64_t)1 << bit;
+        out[count] = base + bit * block_bytes;
+    }
+    own_store(word, own_load(word) & ~taken);
+    return count;
+}
+
+// The bits of word w that stand for blocks in [from, end).
+static uint64_t bits_between(unsigned w, uint32_t from, uint32_t end)
+{
+    uint64_t below = end - w * 64 >= 64 ? UINT64_MAX : ((uint64_t)1 << (end - w * 64)) - 1;
+    return from <= w * 64 ? below : below & UINT64_MAX << (from - w * 64);
+}
+
+// How many blocks that were never handed out random ones are chosen from: they lie in a few pages,
+// so that a slab's memory is used bit by bit.
+static uint32_t window_blocks(unsigned class_index)
+{
+    size_t blocks = RANDOM_WINDOW_BYTES / hak_class_bytes(class_index);
+    return (uint32_t)min_size(max_size(blocks, RANDOM_WINDOW_BLOCKS_MIN), 64);
+}
+
+// The pages of [p, p + bytes), whose memory the kernel gave and nobody may have used, get it now:
+// they will be read before they are written to.
+static void touch_pages(char *p, size_t bytes)
+{
+    size_t page = os_page_size();
+    for (char *end = p + bytes; p < end; p = (char *)round_down((uintptr_t)p + page, page)) {
+        sanitize_open(p, 1);
+        touch_to_write(p);
+    }
+}
+
 uint32_t hak_slab_take_random(struct slab *s, void **out, uint32_t want, uint64_t among,
                               struct random_source *random)
 {
-    size_t block_bytes = hak_class_bytes(own_load(&s->class_index));
-    char *base = hak_slab_base(s);
-    unsigned words = hak_slab_words(s);
-    unsigned w = hak_random_below(random, words);
-    uint32_t count = 0, end = 0;
-    for (unsigned i = 0; i < words && count < want; i++, w = w + 1 == words ? 0 : w + 1) {
-        uint64_t bits = own_load(hak_slab_free_word(s, w)) & among;
-        uint64_t taken = 0;
-        for (; bits != 0 && count < want; count++) {
-            unsigned bit = random_bit(bits, random);
-            uint32_t index = w * 64 + bit;
-            bits &= ~((uint64_t)1 << bit);
-            taken |= (uint64_t)1 << bit;
-            out[count] = base + index * block_bytes;
-            end = index + 1 > end ? index + 1 : end;
-        }
-        own_store(hak_slab_free_word(s, w), own_load(hak_slab_free_word(s, w)) & ~taken);
+    uint32_t blocks = own_load(&s->blocks), end = own_load(&s->handed), count = 0;
+    unsigned words = (end + 63) / 64;
+    unsigned w = end == 0 ? 0 : hak_random_below(random, words);
+    for (unsigned i = 0; i < words && count < want; i++, w = w + 1 == words ? 0 : w + 1)
+        count += take_random_word(s, w, among & bits_between(w, 0, end), out + count, want - count,
+                                  random);
+    // Then those that were never handed out: some more of them, to the end of a word at most.
+    uint32_t class_index = own_load(&s->class_index), more = window_blocks(class_index);
+    size_t block_bytes = hak_class_bytes(class_index);
+    bool is_fresh = FREE_IS_ZERO && own_load(&s->touched) == 0 && block_bytes < ZERO_TRACKED_MIN;
+    bool is_long = more <= RANDOM_WINDOW_BLOCKS_MIN; // the whole window would be too much at once
+    while (count < want && end < blocks) {
+        uint32_t from = end;
+        w = from / 64;
+        end = (uint32_t)min_size(min_size(from + more, ((size_t)w + 1) * 64), blocks);
+        if (is_fresh && !is_long)
+            touch_pages(hak_slab_base(s) + from * block_bytes, (end - from) * block_bytes);
+        count += take_random_word(s, w, among & bits_between(w, from, end), out + count,
+                                  want - count, random);
     }
+    for (uint32_t i = 0; is_fresh && is_long && i < count; i++)
+        touch_pages(out[i], block_bytes);
     note_taken(s, count, end);
     return count;
 }

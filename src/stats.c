@@ -86,8 +86,8 @@ static void add_slab(struct hak_class_stats *c, const struct slab *s)
 // Blocks that wait in a heap's quarantine count as cached.
 static void add_quarantine(struct hak_class_stats *classes, struct heap *h)
 {
-    for (uint32_t i = 0; i < QUARANTINE_BLOCKS_MAX; i++) {
-        const void *p = hak_quarantine_at(&hak_heap_extra(h)->quarantine, i);
+    for (uint32_t i = 0; i < HEAP_WAITING_MAX; i++) {
+        const void *p = hak_heap_waiting(h, i);
         unsigned tag = p != NULL ? hak_tag_of(p) : TAG_NONE;
         if (tag != TAG_NONE && tag <= CLASS_LAST)
             classes[tag - CLASS_FIRST].cached++;

@@ -43,10 +43,11 @@ void hak_sweep(struct heap *h, size_t bytes_max)
 {
     struct heap_extra *extra = hak_heap_extra(h);
     size_t bytes = 0;
-    for (uint32_t i = 0; MITIGATE_QUARANTINE && i < QUARANTINE_BLOCKS_MAX; i++) {
-        const void *p = hak_quarantine_at(&extra->quarantine, i);
-        if (p != NULL)
-            hak_harden_check_zero(p, hak_tag_of(p));
+    for (uint32_t i = 0; MITIGATE_QUARANTINE && i < HEAP_WAITING_MAX; i++) {
+        const void *p = hak_heap_waiting(h, i);
+        unsigned tag = p != NULL ? hak_tag_of(p) : TAG_NONE;
+        if (tag != TAG_NONE) // else its slab has ended, which is told when it is flushed
+            hak_harden_check_zero(p, tag);
     }
     for (unsigned n = 0; n < CLASS_COUNT && bytes < bytes_max; n++) {
         bytes += sweep_class(h, CLASS_FIRST + extra->swept, bytes_max - bytes);

@@ -86,7 +86,7 @@ COLD static void *alloc_profiled(unsigned class_index, size_t n, bool *zero)
         return NULL;
     *zero = MITIGATE_ZERO;
     if (MITIGATE_BLOCKS)
-        hak_harden_take(p, class_index, false);
+        hak_harden_take(p, class_index, n, false);
     sanitize_take(p, n, hak_class_bytes(class_index));
     return p;
 }
@@ -137,7 +137,7 @@ void hak_watched_free(struct heap *h, void *p)
     unsigned class_index = hak_profiled_class(p);
     sanitize_give(p, hak_class_bytes(class_index));
     if (MITIGATE_BLOCKS)
-        hak_harden_give(p, class_index);
+        (void)hak_harden_give(p, class_index);
     hak_profile_freed(p);
     hak_profiled_free(h, p);
 }

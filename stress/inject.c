@@ -19,6 +19,7 @@ bool __real_hak_os_release(void *p, size_t bytes);
 bool __real_hak_os_move(void *to, void *from, size_t bytes);
 void *__real_hak_os_extend(void *p, size_t old_bytes, size_t new_bytes);
 bool __real_hak_os_protect_none(void *p, size_t bytes);
+bool __real_hak_os_hide(void *p, size_t bytes);
 void *__wrap_hak_os_reserve(size_t bytes, size_t align);
 bool __wrap_hak_os_commit(void *p, size_t bytes);
 bool __wrap_hak_os_decommit(void *p, size_t bytes);
@@ -26,6 +27,7 @@ bool __wrap_hak_os_release(void *p, size_t bytes);
 bool __wrap_hak_os_move(void *to, void *from, size_t bytes);
 void *__wrap_hak_os_extend(void *p, size_t old_bytes, size_t new_bytes);
 bool __wrap_hak_os_protect_none(void *p, size_t bytes);
+bool __wrap_hak_os_hide(void *p, size_t bytes);
 
 void inject_failures(unsigned one_in, uint64_t seed)
 {
@@ -89,4 +91,9 @@ void *__wrap_hak_os_extend(void *p, size_t old_bytes, size_t new_bytes)
 bool __wrap_hak_os_protect_none(void *p, size_t bytes)
 {
     return !fails() && __real_hak_os_protect_none(p, bytes);
+}
+
+bool __wrap_hak_os_hide(void *p, size_t bytes)
+{
+    return !fails() && __real_hak_os_hide(p, bytes);
 }

@@ -184,6 +184,25 @@ bool hak_os_protect_none(void *p, size_t bytes)
     return done;
 }
 
+bool hak_os_is_mapped(const void *p)
+{
+    int saved = errno;
+    size_t page = hak_os_page_size();
+    unsigned char resident;
+    bool mapped = mincore((void *)round_down((uintptr_t)p, page), page, &resident) == 0 ||
+                  errno != ENOMEM;
+    errno = saved;
+    return mapped;
+}
+
+bool hak_os_hide(void *p, size_t bytes)
+{
+    int saved = errno;
+    bool done = mprotect(p, bytes, PROT_NONE) == 0;
+    errno = saved;
+    return done;
+}
+
 bool hak_os_protect_read(void *p, size_t bytes)
 {
     int saved = errno;

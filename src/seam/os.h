@@ -16,6 +16,8 @@
 #define os_move(to, from, bytes) hak_os_done(hak_os_move(to, from, bytes))
 #define os_extend(p, old_bytes, new_bytes) hak_os_told(hak_os_extend(p, old_bytes, new_bytes))
 #define os_protect_none(p, bytes) hak_os_done(hak_os_protect_none(p, bytes))
+#define os_hide(p, bytes) hak_os_done(hak_os_hide(p, bytes))
+#define os_is_mapped(p) hak_os_is_mapped(p)
 #define os_protect_read(p, bytes) hak_os_done(hak_os_protect_read(p, bytes))
 #define os_advise_huge(p, bytes) hak_os_advise_huge(p, bytes)
 #define os_clock_ms() hak_os_clock_ms()
@@ -51,6 +53,10 @@ void *hak_os_extend(void *p, size_t old_bytes, size_t new_bytes);
 // Takes all access away from committed pages and gives back their memory and what they count in a
 // kernel that does not overcommit. The addresses stay reserved at every moment.
 bool hak_os_protect_none(void *p, size_t bytes);
+
+// Takes all access away from committed pages, which keep their memory and contents: os_commit gives
+// it back, os_decommit may come before that.
+bool hak_os_hide(void *p, size_t bytes);
 
 // Makes pages of the library's own data read-only; for good where the kernel can (6.10).
 bool hak_os_protect_read(void *p, size_t bytes);
@@ -89,6 +95,9 @@ bool hak_os_write_fd(int fd, const char *text, size_t bytes);
 // Writes the whole of `text` to standard error, with one system call unless that is interrupted;
 // a failure is ignored.
 void hak_os_write_error(const char *text, size_t bytes);
+
+// Whether the page of p is mapped, by whomever; true also where the system does not say.
+bool hak_os_is_mapped(const void *p);
 
 // Page faults of the process so far: minor and major.
 void hak_os_page_faults(uint64_t *minor, uint64_t *major);

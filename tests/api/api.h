@@ -57,6 +57,7 @@ static inline bool is_measurable(void)
 #define FOREIGN_FREES_COUNT ((HAK_MITIGATIONS & 2) == 0)
 #endif
 #define CANARY ((HAK_MITIGATIONS & 8) != 0 ? (size_t)8 : (size_t)0)
+#define GUARDS ((HAK_MITIGATIONS & 64) != 0)
 
 // Children end by pthread_exit or _exit with cmocka's memory still allocated.
 const char *__asan_default_options(void);

@@ -119,14 +119,13 @@ def add_invalid_frees(add):
         add(group if distance == '0x40000000' else '', 'far away (1 GiB)', 'free_never_allocated',
             (0, ANY, 'free of never allocated %p (no block)'), arguments=(distance,), sizes=(0,))
     for size, blocks in (100, '500'), (8, '4000'):
-        add('', '', 'free_never_handed_out', (RANDOM | CANARY, ANY, MEASURED),
+        # In a random order what lies behind may have been looked at, which only the state knows.
+        add('', '', 'free_never_handed_out', ((RANDOM, STATE), ANY, MEASURED),
             (0, ANY, 'free of never allocated %p %t'), arguments=('SIZE', blocks), sizes=(size,))
     for size in 8, 100:
         add('', '', 'free_neighbour',
-            ((STATE | POINTERS | ZERO | CANARY | SWEEP, RANDOM), ANY,
-             'free of never allocated %p %t'),
-            (STATE, ANY, 'double free of %p %t'),  # in a random order, nobody knows better
-            (CANARY, ANY, MEASURED), (0, ANY, LIVES), sizes=(size,))
+            (STATE | POINTERS | ZERO | CANARY | SWEEP, ANY, 'free of never allocated %p %t'),
+            (0, ANY, LIVES), sizes=(size,))
     for which, name in enumerate(('just below the arena', 'the last bytes of the arena',
                                   'just behind the arena')):
         rules = ((POINTERS, ANY, foreign), (0, ANY, LIVES)) if which != 1 else \
@@ -158,6 +157,9 @@ def add_accesses(add):
             (SWEEP, CLASS, MEASURED), (QUARANTINE, BIG, SEGV), (0, ANY, LIVES),
             arguments=('SIZE', offset),
             sizes=(8, 100, 4096, 200000, 262144, 8388608))
+    add('after free', 'write, and nobody asks for the block', 'write_after_free_swept',
+        (SWEEP, CLASS, 'write after free of %p %t at byte 0: 00, now 42'), (QUARANTINE, BIG, SEGV),
+        (0, ANY, LIVES))
     add('after free', 'write, block handed out again', 'write_after_free_reuse', (0, ANY, MEASURED),
         probe=True)
     add('after free', 'read what was in it', 'read_after_free', (ZERO | SWEEP, CLASS, LIVES),
@@ -176,16 +178,12 @@ def add_accesses(add):
     add('', '', 'sealed', (SEAL, ANY, LIVES), (0, ANY, SEEN), arguments=(), sizes=(0,))
     past = 'write past the end of %%p %%t at byte %d: 00%s, now 42%s'
     for count, text in (1, '1 byte'), (8, '8 bytes'), (32, '32 bytes'), (1 << 20, '1 MiB'):
-        bytes_changed = min(count, 8) - 1
+        more = '%x' if count > 1 else ''
         for size in TIERS:
-            # What was asked for is rounded up to the class: 8 bytes end at the canary, 4096 do not.
-            told = past % (8, '%x' if bytes_changed else '', '%x' if bytes_changed else '')
-            rules = ((CANARY, CLASS, told),) if size == 8 and count < 1 << 20 else \
-                ((CANARY, CLASS, LIVES),) if size == 4096 and count < 1 << 20 else \
-                ((CANARY, CLASS, MEASURED),)
-            # The canary of a larger block has a page of its own here.
-            big = ((CANARY, BIG, LIVES),) if count < 64 else ()
-            add('overflow', text, 'write_past', *rules, *big, (GUARDS, BIG, SEGV),
+            # Behind a large block of whole pages lies its guard. A longer overflow may not come to
+            # its end, or reach what is told before.
+            told = past % (size, more, more) if count < 64 else MEASURED
+            add('overflow', text, 'write_past', (GUARDS, BIG, SEGV), (CANARY, ANY, told),
                 # What lies behind it may be free, or nothing.
                 (SWEEP, BIG, MEASURED), (RANDOM, ANY, MEASURED),
                 (0, ANY, LIVES if count < 64 else MEASURED),
@@ -193,16 +191,14 @@ def add_accesses(add):
     for count, text in (1, '1 byte'), (8, '8 bytes'), (32, '32 bytes'), (1 << 20, '1 MiB'):
         add('underflow', text, 'write_before', (GUARDS, BIG, SEGV if count < 64 else MEASURED),
             (0, ANY, MEASURED), arguments=('SIZE', str(count)))
-    for size, usable in ((8, 8), (100, 104), (4096, 5112), (200000, 229368), (700000, 700408),
-                         (8388608, 8392696)):
-        add('', '', 'overflow',
-            (CANARY, ANY, 'write past the end of %%p %%t at byte %d: 00, now 42' % usable),
-            (GUARDS, BIG, SEGV), (RANDOM, ANY, MEASURED), (0, CLASS, LIVES),
-            (0, BIG, MEASURED), arguments=('SIZE', '0'),
-            sizes=(size,))
+    for size in 8, 100, 4096, 200000, 700000, 8388608:
+        guard = ((GUARDS, BIG, SEGV),) if size % 4096 == 0 else ()
+        add('', '', 'overflow', *guard, (CANARY, ANY, past % (size, '', '')), (GUARDS, BIG, SEGV),
+            (RANDOM, ANY, MEASURED), (0, CLASS, LIVES), (0, BIG, MEASURED),
+            arguments=('SIZE', '0'), sizes=(size,))
     for size in 700000, 1048576, 8388608:
         for distance in '0', '4095':
-            canary = ((CANARY, BIG, MEASURED),) if distance == '0' else ()
+            canary = ((CANARY, BIG, MEASURED),) if size == 700000 and distance == '0' else ()
             add('', '', 'overrun', *canary, (GUARDS, BIG, SEGV), (0, BIG, MEASURED),
                 arguments=('SIZE', distance), sizes=(size,))
     for writes, freed, text in ((0, 0, 'read'), (1, 0, 'write'), (0, 1, 'read, freed'),
@@ -218,8 +214,13 @@ def add_others(add):
         (0, ANY, LIVES), arguments=('SIZE', 'SIZE/4'), sizes=(100, 4096, 262144, 8388608))
     add('other', 'sized free, too large a size', 'sized_free', (POINTERS, ANY, wrong),
         (0, ANY, LIVES), arguments=('SIZE', '9000000'))
-    add('other', 'sized delete, wrong size', 'sized_delete', (0, ANY, LIVES),
-        arguments=('SIZE', '9000000'))
+    add('other', 'sized delete, wrong size', 'sized_delete', (POINTERS, ANY, wrong),
+        (0, ANY, LIVES), arguments=('SIZE', '9000000'))
+    for size, other in (100, 99), (100, 101), (4096, 4095), (700000, 699999):
+        for program in 'sized_free', 'sized_delete':
+            # Without a canary nobody knows better than the class, or the page.
+            add('', '', program, ((POINTERS, CANARY), ANY, LIVES), (POINTERS, ANY, wrong),
+                (0, ANY, LIVES), arguments=('SIZE', str(other)), sizes=(size,))
     for size, other, what in ((100, 200, wrong), (100, 40, wrong), (700000, 600000, wrong),
                               (100, 100, LIVES), (700000, 700000, LIVES)):
         add('', '', 'sized_free', (POINTERS, ANY, what), (0, ANY, LIVES),

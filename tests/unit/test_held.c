@@ -1,8 +1,9 @@
 // test_held.c: freed runs are held in order, within their bounds, and are accessible and zero again
-// when they go back to the pool.
+// when they go back to the pool or are handed out again.
 #define _GNU_SOURCE 1
 #include "support.h"
 
+#include <seam/os.h>
 #include <seam/sanitizer.h>
 
 #include "held.h"
@@ -18,12 +19,22 @@ bool __real_hak_os_commit(void *p, size_t bytes);
 bool __wrap_hak_os_commit(void *p, size_t bytes);
 bool __real_hak_os_protect_none(void *p, size_t bytes);
 bool __wrap_hak_os_protect_none(void *p, size_t bytes);
+bool __real_hak_os_hide(void *p, size_t bytes);
+bool __wrap_hak_os_hide(void *p, size_t bytes);
 
 bool __wrap_hak_os_commit(void *p, size_t bytes)
 {
     if (bytes > room_bytes || !__real_hak_os_commit(p, bytes))
         return false;
     room_bytes -= bytes;
+    return true;
+}
+
+bool __wrap_hak_os_hide(void *p, size_t bytes)
+{
+    if (!__real_hak_os_hide(p, bytes))
+        return false;
+    room_bytes += bytes;
     return true;
 }
 
@@ -58,6 +69,11 @@ static struct slab *freed(unsigned units)
     return s;
 }
 
+static size_t end_of(const struct slab *s)
+{
+    return own_load(&s->units) * UNIT_SIZE;
+}
+
 static bool is_held(const struct slab *s)
 {
     return hak_tag_of(hak_slab_base(s)) == TAG_LARGE;
@@ -72,7 +88,7 @@ static void test_order_and_bounds(void **state)
     unsigned released = 0;
     for (unsigned i = 0; i < BLOCKS; i++) {
         s[i] = freed(1 + i % 7);
-        assert_true(hak_held_add(&held, s[i], 0));
+        assert_true(hak_held_add(&held, s[i], end_of(s[i]), 0));
         assert_true(held.units <= units_max);
         assert_in_range(held.count, 1, HELD_BLOCKS_MAX);
         for (; released < i + 1 - held.count; released++)
@@ -88,7 +104,7 @@ static void test_order_and_bounds(void **state)
     assert_null(held.oldest);
     assert_false(is_held(s[BLOCKS - 1]));
     for (unsigned i = 0; i < BLOCKS; i++)
-        for (size_t b = 0; b < UNIT_SIZE; b += 512)
+        for (size_t b = 0; b < UNIT_SIZE && FREE_IS_ZERO; b += 512)
             assert_int_equal(hak_slab_base(s[i])[b], 0);
 }
 
@@ -97,6 +113,8 @@ static void test_order_and_bounds(void **state)
 static void test_limit(void **state)
 {
     (void)state;
+    if (!MITIGATE_QUARANTINE)
+        skip();
     enum { LONG = 5, BLOCKS = HELD_BLOCKS_MAX + 3 * LONG };
     struct slab *s[BLOCKS];
     for (unsigned i = 0; i < BLOCKS; i++)
@@ -105,7 +123,7 @@ static void test_limit(void **state)
     for (unsigned i = 0; i < BLOCKS; i++) {
         if (i == HELD_BLOCKS_MAX)
             room_bytes = 0;
-        assert_true(hak_held_add(&held, s[i], 0));
+        assert_true(hak_held_add(&held, s[i], end_of(s[i]), 0));
         assert_true(held.count < HELD_BLOCKS_MAX + LONG);
     }
     assert_false(is_held(s[0]) || is_held(s[1]));
@@ -128,14 +146,71 @@ static void read_block(const void *s)
 static void test_inaccessible(void **state)
 {
     (void)state;
+    if (!MITIGATE_QUARANTINE)
+        skip();
     struct capture capture;
     struct slab *s = freed(3);
-    assert_true(hak_held_add(&held, s, 0));
+    assert_true(hak_held_add(&held, s, end_of(s), 0));
     run_in_child(&capture, read_block, s);
     assert_true(WIFSIGNALED(capture.status) && WTERMSIG(capture.status) == SIGSEGV);
     hak_held_release(&held, 0);
     run_in_child(&capture, read_block, s);
     assert_false(WIFSIGNALED(capture.status));
+}
+
+static void expect_zero(const struct slab *s, size_t end)
+{
+    for (size_t b = 0; b < end; b++)
+        if (hak_slab_base(s)[b] != 0)
+            fail_msg("byte %zu is %d", b, hak_slab_base(s)[b]);
+}
+
+// A request of about the same length gets the oldest that fits, but with the quarantine never the
+// one that was freed last; it is accessible to its end, and reads as zero.
+static void test_take(void **state)
+{
+    (void)state;
+    struct slab *s[4];
+    size_t page = os_page_size(), end = 2 * UNIT_SIZE - page;
+    for (unsigned i = 0; i < 4; i++)
+        s[i] = freed(i == 1 ? 9 : 2);
+    assert_null(hak_held_take(&held, SLAB_LARGE, 2, end, 1, true));
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(hak_held_add(&held, s[i], end_of(s[i]), 0));
+    assert_null(hak_held_take(&held, SLAB_HUGE, 2, end, 1, true));
+    assert_null(hak_held_take(&held, SLAB_LARGE, 2, end, (size_t)1 << 62, true));
+    assert_null(hak_held_take(&held, SLAB_LARGE, 3, end, 1, true));
+    assert_null(hak_held_take(&held, SLAB_LARGE, 9 - HELD_SPARE_UNITS - 1, end, 1, true));
+    assert_ptr_equal(hak_held_take(&held, SLAB_LARGE, 2, end, 1, true), s[0]);
+    expect_zero(s[0], end);
+    assert_true(!MITIGATE_QUARANTINE ||
+                hak_held_take(&held, SLAB_LARGE, 2, end, 1, true) == NULL); // the latest
+    assert_true(hak_held_add(&held, s[3], end_of(s[3]), 0));
+    assert_int_equal(held.warm, 9 + 2 + 2);
+    hak_held_trim(&held, 50, 100);
+    assert_int_equal(held.warm, 9 + 2 + 2);
+    hak_held_trim(&held, 200, 100);
+    assert_int_equal(held.warm, 0);
+    assert_ptr_equal(hak_held_take(&held, SLAB_LARGE, 2, 2 * UNIT_SIZE, 1, true), s[2]);
+    expect_zero(s[2], 2 * UNIT_SIZE);
+    assert_int_equal(held.count, 2);
+    hak_held_release(&held, 0);
+    assert_int_equal(held.count, 0);
+}
+
+// The memory of the latest stays, to a bound.
+static void test_warm(void **state)
+{
+    (void)state;
+    enum { LENGTH = 5, BLOCKS = HELD_WARM_UNITS / LENGTH + 3 };
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        struct slab *s = freed(LENGTH);
+        assert_true(hak_held_add(&held, s, end_of(s), 0));
+        assert_true(held.warm <= HELD_WARM_UNITS);
+        assert_true(held.warm >= LENGTH);
+    }
+    hak_held_release(&held, 0);
+    assert_int_equal(held.warm, 0);
 }
 
 static void test_too_long(void **state)
@@ -146,7 +221,7 @@ static void test_too_long(void **state)
     assert_true(hak_pool_acquire_huge(units_max + 1, 1, false, &r) != POOL_NONE);
     struct slab *s = hak_slab_at(r.unit);
     hak_slab_begin_block(s, SLAB_HUGE, r.units, r.units * UNIT_SIZE);
-    assert_false(hak_held_add(&held, s, 0));
+    assert_false(hak_held_add(&held, s, end_of(s), 0));
     hak_slab_base(s)[0] = 1; // still accessible
     hak_slab_end(s);
     hak_pool_release_huge(r.unit, r.units, true, 0);
@@ -158,6 +233,8 @@ int main(void)
         cmocka_unit_test(test_order_and_bounds),
         cmocka_unit_test(test_limit),
         cmocka_unit_test(test_inaccessible),
+        cmocka_unit_test(test_take),
+        cmocka_unit_test(test_warm),
         cmocka_unit_test(test_too_long),
     };
     return cmocka_run_group_tests(tests, start, NULL);

@@ -32,7 +32,7 @@ static void start_library(void)
 }
 
 // Bytes that a block takes besides those that may be used.
-#define GUARD ((MITIGATE_GUARDS ? os_page_size() : 0) + CANARY_BYTES)
+#define GUARD (MITIGATE_GUARDS ? os_page_size() : CANARY_BYTES)
 
 // Freed blocks that the heap keeps, or holds back.
 static void end_hold(void)
@@ -93,7 +93,7 @@ static void test_sizes(void **state)
             char *p = allocate(n, 1, true);
             assert_non_null(p);
             struct slab *s = record(p);
-            assert_int_equal(own_load(&s->bytes), round_up(n + CANARY_BYTES, page) - CANARY_BYTES);
+            assert_int_equal(own_load(&s->bytes), MITIGATE_CANARY ? n : round_up(n, page));
             assert_int_equal(hak_large_usable(n), own_load(&s->bytes));
             assert_int_equal(hak_tag_of(p), n <= LARGE_SIZE_MAX ? TAG_LARGE : TAG_HUGE);
             assert_int_equal(hak_tag_of(p + n - 1), hak_tag_of(p));
@@ -202,8 +202,8 @@ static void test_resize(void **state)
         bytes[i] = n;
         fill(block[i], n, i);
         assert_int_equal(own_load(&record(block[i])->bytes), hak_large_usable(n));
-        size_t least = round_up(hak_large_usable(n) + GUARD, UNIT_SIZE) / UNIT_SIZE;
-        size_t random = MITIGATE_GUARDS ? ((size_t)1 << GUARD_RANDOM_BITS) - 1 : 0;
+        size_t least = round_up(round_up(n, os_page_size()) + GUARD, UNIT_SIZE) / UNIT_SIZE;
+        size_t random = MITIGATE_GUARDS ? HELD_SPARE_UNITS : 0;
         assert_in_range(own_load(&record(block[i])->units), least, least + random);
     }
     assert_true(resized > 100 && refused > 100);

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include <seam/os.h>
+
 #include "random.h"
 #include "slab.h"
 #include "superslab.h"
@@ -348,9 +350,57 @@ static void test_take_random(void **state)
     }
 }
 
+// Blocks that nobody had come from few pages: a slab's memory is used bit by bit, and what was
+// never chosen from is known as that.
+static void test_window(void **state)
+{
+    (void)state;
+    static struct random_source random;
+    void *out[4];
+    for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
+        struct slab *s = begin(0, c, hak_classes[c].units, false);
+        size_t bytes = hak_class_bytes(c);
+        size_t window = max_size(RANDOM_WINDOW_BYTES, RANDOM_WINDOW_BLOCKS_MIN * bytes);
+        for (uint32_t i = 0; i < blocks_of(s); i += 4) {
+            uint32_t count = hak_slab_take_random(s, out, 4, UINT64_MAX, &random);
+            for (uint32_t k = 0; k < count; k++) {
+                size_t offset = (size_t)((char *)out[k] - hak_slab_base(s));
+                assert_true(offset < (i + 4) * bytes + window);
+                assert_true(offset / bytes < own_load(&s->handed));
+            }
+            assert_true(own_load(&s->handed) * bytes <= (i + 4) * bytes + window);
+        }
+        hak_slab_end(s);
+    }
+}
+
+// Blocks that will be read before they are written to have their pages already: no fault is left.
+static void test_fresh_pages(void **state)
+{
+    (void)state;
+    static struct random_source random;
+    void *out[64];
+    if (!FREE_IS_ZERO)
+        skip();
+    struct slab *s = begin(0, hak_class_of(ZERO_TRACKED_MIN / 2), 1, true);
+    size_t bytes = hak_class_bytes(own_load(&s->class_index));
+    assert_true(os_decommit(hak_slab_base(s), UNIT_SIZE));
+    uint32_t count = hak_slab_take_random(s, out, 8, UINT64_MAX, &random);
+    uint64_t before, after, major;
+    hak_os_page_faults(&before, &major);
+    for (uint32_t i = 0; i < count; i++)
+        for (size_t b = 0; b < bytes; b += 256)
+            ((volatile char *)out[i])[b] += 1;
+    hak_os_page_faults(&after, &major);
+    assert_int_equal(count, 8);
+    assert_int_equal(after, before);
+    hak_slab_end(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fresh_pages), cmocka_unit_test(test_window),
         cmocka_unit_test(test_begin_end),   cmocka_unit_test(test_model),
         cmocka_unit_test(test_all_blocks),  cmocka_unit_test(test_index),
         cmocka_unit_test(test_words),       cmocka_unit_test(test_ok_sees),

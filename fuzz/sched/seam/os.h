@@ -15,6 +15,8 @@
 #undef os_move
 #undef os_extend
 #undef os_protect_none
+#undef os_hide
+#undef os_is_mapped
 #undef os_advise_huge
 
 #define SCHED_OS(call, function, ...)                          \
@@ -32,6 +34,8 @@
 #define os_extend(p, old_bytes, new_bytes) \
     SCHED_OS("extend", system_extend, p, old_bytes, new_bytes)
 #define os_protect_none(p, bytes) SCHED_OS("protect_none", system_protect_none, p, bytes)
+#define os_hide(p, bytes) ((void)(p), (void)(bytes), true)
+#define os_is_mapped(p) ((void)(p), true)
 #define os_advise_huge(p, bytes) ((void)(p), (void)(bytes))
 
 #endif
