@@ -106,6 +106,10 @@ _Static_assert(SLAB_WORDS_MAX >= 1 && SLAB_WORDS_MAX <= 64, "bitmaps are 1 to 64
 // Of a large run, so much may stay committed beyond its last page before the tail is given back.
 #define LARGE_TAIL_SHIFT 2
 _Static_assert(LARGE_SIZE_MAX > CLASS_SIZE_MAX, "the large tier begins where classes end");
+// A block that realloc makes larger than this gets units of its own, in which it grows in place.
+// Where it leaves a block of so many bytes or more, that goes past the magazine.
+#define GROWN_SIZE_MIN (HAK_MITIGATIONS != 0 ? CLASS_REQUEST_MAX : 3 * UNIT_SIZE)
+#define GROWN_PAST_MIN (UNIT_SIZE / 4)
 // Freed large and huge blocks that a heap keeps: at most so many, of at most so many units in all
 // (4.5 MiB: two of 2 MiB, one of 4 with what a program puts in front of it).
 #define RECENT_RUNS_MAX 4u

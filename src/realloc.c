@@ -1,6 +1,7 @@
 // realloc.c: a block in place, moved by the system, or copied.
 //
-//   class    stays from half of its room on, or while its class serves the size as well
+//   class    stays from half of its room on, or while its class serves the size as well; beyond
+//            GROWN_SIZE_MIN it moves to units of its own, as large blocks are
 //   large    in place if the units behind it are free; huge: its pages move to a new place
 //   others   by the system
 //   else     a new block, a copy, and the old one is freed
@@ -40,8 +41,33 @@ static struct slab *large_record(void *p, unsigned tag, enum fault otherwise)
     return s;
 }
 
-// Frees a block whose contents have moved.
-static void free_moved(void *p)
+// A block that grows: in units of its own it goes on in place. NULL: none are left.
+static void *alloc_grown(size_t n)
+{
+    struct heap *h = hak_alloc_enter();
+    if (h == NULL)
+        return NULL;
+    void *p = hak_large_alloc(h, n, 1, false);
+    hak_alloc_leave(h);
+    return p;
+}
+
+// Frees a block past the magazine. False without a heap.
+static bool free_past(void *p, unsigned tag)
+{
+    struct heap *h = hak_alloc_enter();
+    if (h == NULL)
+        return false;
+    sanitize_give(p, hak_class_bytes(tag));
+    hak_count(&hak_heap_counts(h, tag)->free_misses, 1);
+    hak_heap_free_one(h, tag, p);
+    hak_alloc_leave(h);
+    return true;
+}
+
+// Frees a block whose contents have moved. If to a larger one, those of its size are hardly needed
+// soon: its memory serves the next sizes.
+static void free_moved(void *p, bool grown)
 {
     if (!hak_arena_lacks(p)) {
         unsigned tag = hak_tag_of(p);
@@ -49,6 +75,9 @@ static void free_moved(void *p)
             hak_free_hardened(p, tag);
             return;
         }
+        if (grown && tag <= CLASS_LAST && hak_class_bytes(tag) >= GROWN_PAST_MIN &&
+            free_past(p, tag))
+            return;
         if (tag <= CLASS_LAST && hak_magazine_push(&tls_heap()->magazines[tag], p)) {
             sanitize_give(p, hak_class_bytes(tag));
             return;
@@ -61,9 +90,13 @@ static void free_moved(void *p)
 static void *move_block(void *p, size_t old_bytes, size_t n)
 {
     int saved = errno;
-    void *to = hak_alloc_slow(n);
+    bool grown = n > old_bytes;
+    bool in_units = grown && n > GROWN_SIZE_MIN && n <= CLASS_REQUEST_MAX;
+    void *to = in_units ? alloc_grown(n) : NULL;
+    if (to == NULL)
+        to = hak_alloc_slow(n);
     if (to == NULL) {
-        if (n > old_bytes)
+        if (grown)
             return NULL;
         errno = saved;
         unsigned tag = hak_arena_has(p) ? hak_tag_of(p) : TAG_NONE;
@@ -76,7 +109,7 @@ static void *move_block(void *p, size_t old_bytes, size_t n)
     }
     sanitize_open(p, old_bytes);
     __builtin_memcpy(to, p, min_size(old_bytes, n));
-    free_moved(p);
+    free_moved(p, grown);
     return to;
 }
 
@@ -84,7 +117,7 @@ static void *realloc_large(void *p, unsigned tag, size_t n)
 {
     struct slab *s = large_record(p, tag, FAULT_INVALID_REALLOC);
     size_t old_bytes = own_load(&s->bytes);
-    struct heap *h = n > CLASS_REQUEST_MAX ? hak_alloc_enter() : NULL;
+    struct heap *h = n > GROWN_SIZE_MIN ? hak_alloc_enter() : NULL;
     void *to = NULL;
     if (h != NULL) {
         if (hak_large_resize(h, s, n)) {

@@ -196,6 +196,42 @@ static void shrinking_gives_back(void **state)
     hak_free(p);
 }
 
+static int64_t committed_bytes(void)
+{
+    struct hak_stats stats;
+    hak_get_stats(&stats);
+    return (int64_t)stats.committed_bytes;
+}
+
+// Buffers that grow in turn, through all size classes: what one size leaves behind serves the next
+// ones. And a block that has grown to a few units goes on in place.
+static void growth_reuses_memory(void **state)
+{
+    (void)state;
+    enum { BUFFERS = 16, LAST = 256 << 10, STEP = 512 };
+    static char *buffers[BUFFERS];
+    int64_t before = committed_bytes(), most = 0;
+    unsigned moves = 0;
+    for (unsigned round = 0; round < 3; round++) {
+        for (size_t bytes = 16; bytes <= LAST; bytes += STEP)
+            for (unsigned i = 0; i < BUFFERS; i++) {
+                char *moved = hak_realloc(buffers[i], bytes);
+                assert_non_null(moved);
+                moves += round == 0 && i == 0 && moved != buffers[i];
+                buffers[i] = moved;
+                if (committed_bytes() - before > most)
+                    most = committed_bytes() - before;
+            }
+        for (unsigned i = 0; i < BUFFERS; i++) {
+            hak_free(buffers[i]);
+            buffers[i] = NULL;
+        }
+    }
+    if (HAK_MITIGATIONS == 0 && most > BUFFERS * LAST / 4 * 5)
+        fail_msg("%d bytes live, %lld more committed", BUFFERS * LAST, (long long)most);
+    assert_true(moves < 40); // 16 bytes and 512 more each time: less than one for each class
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,7 +239,7 @@ int main(void)
         cmocka_unit_test(same_size_stays),      cmocka_unit_test(failure_leaves_the_block),
         cmocka_unit_test(every_pair_of_tiers),  cmocka_unit_test(growth_in_steps),
         cmocka_unit_test(a_long_life),          cmocka_unit_test(aligned_blocks),
-        cmocka_unit_test(shrinking_gives_back),
+        cmocka_unit_test(shrinking_gives_back), cmocka_unit_test(growth_reuses_memory),
     };
     return cmocka_run_group_tests_name("api_realloc", tests, NULL, NULL);
 }
