@@ -229,7 +229,8 @@ static const void *site_row(struct report *r, unsigned *index, union row *space)
     }
     hak_put_hex(&name, module != NULL ? offset : (uintptr_t)site);
     for (char *c = space->site.name; *c != 0; c++)
-        *c = *c < ' ' || *c > '~' || *c == '"' || *c == '\\' || *c == ',' ? '?' : *c;
+        if (*c < ' ' || *c > '~' || *c == '"' || *c == '\\' || *c == ',')
+            *c = '?';
     return &space->site.row;
 }
 
