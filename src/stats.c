@@ -95,8 +95,13 @@ static void add_quarantine(struct hak_class_stats *classes, struct heap *h)
 }
 
 // All classes at once: one walk over the records, one over the heaps.
-static void collect_classes(struct hak_class_stats *classes)
+static void collect_classes(struct hak_class_stats classes[CLASS_COUNT])
 {
+    __builtin_memset(classes, 0, CLASS_COUNT * sizeof classes[0]);
+    for (unsigned c = 0; c < CLASS_COUNT; c++)
+        classes[c].block_bytes = hak_class_size(CLASS_FIRST + c);
+    if (!hak_started())
+        return;
     uint32_t unit = 0;
     uint32_t end = hak_superslabs_begun() * SUPERSLAB_UNITS;
     for (const struct slab *s; (s = hak_slab_walk(&unit, end)) != NULL;) {
@@ -229,15 +234,13 @@ static void collect_memory(struct hak_stats *out)
 void hak_stats_collect(struct collected *out)
 {
     struct hak_stats *totals = &out->totals;
-    __builtin_memset(out, 0, sizeof *out);
-    for (unsigned c = 0; c < CLASS_COUNT; c++)
-        out->classes[c].block_bytes = hak_class_size(CLASS_FIRST + c);
+    __builtin_memset(totals, 0, sizeof *totals);
     totals->foreign_frees = hak_foreign_total();
     totals->os_failures = hak_os_failures();
     hak_os_page_faults(&totals->page_faults_minor, &totals->page_faults_major);
+    collect_classes(out->classes);
     if (!hak_started())
         return;
-    collect_classes(out->classes);
     for (unsigned c = 0; c < CLASS_COUNT; c++) {
         totals->live_bytes += out->classes[c].live * out->classes[c].block_bytes;
         totals->cached_bytes += out->classes[c].cached * out->classes[c].block_bytes;
@@ -257,9 +260,9 @@ bool hak_get_class_stats(unsigned index, struct hak_class_stats *out)
 {
     if (index >= CLASS_COUNT)
         return false;
-    struct collected all;
-    hak_stats_collect(&all);
-    *out = all.classes[index];
+    struct hak_class_stats classes[CLASS_COUNT];
+    collect_classes(classes);
+    *out = classes[index];
     return true;
 }
 
