@@ -147,9 +147,12 @@ def corpus_files(target):
     return files
 
 
-def encode_seeds(target):
-    """Makes the folder of a target's seeds as an engine reads them: .ops files become records."""
-    folder = BUILD / "hunt" / target / "seeds"
+def encode_seeds(target, folder=None):
+    """Makes the folder of a target's seeds as an engine reads them: .ops files become records.
+
+    Two that run at once want folders of their own.
+    """
+    folder = folder or BUILD / "hunt" / target / "seeds"
     shutil.rmtree(ROOT / folder, ignore_errors=True)
     (ROOT / folder).mkdir(parents=True)
     files = corpus_files(target)

@@ -149,7 +149,15 @@ static const struct option *find_option(const char *text, size_t start, size_t e
     return NULL;
 }
 
-// Whether [start, end) is an absolute path of at most so many bytes; else it is refused.
+static size_t end_of_item(const char *text, size_t start, size_t end, char separator)
+{
+    while (start < end && text[start] != separator)
+        start++;
+    return start;
+}
+
+// Whether [start, end) is an absolute path of at most so many bytes; else it is refused. What a
+// file holds may have zero bytes, which would end the path early.
 static bool is_path(struct parse *parse, size_t start, size_t end, size_t bytes_max,
                     const char *relative)
 {
@@ -157,6 +165,8 @@ static bool is_path(struct parse *parse, size_t start, size_t end, size_t bytes_
         refuse(parse, start, end, relative);
     else if (end - start > bytes_max)
         refuse(parse, start, end, "the path is too long:");
+    else if (end_of_item(parse->text, start, end, 0) != end)
+        refuse(parse, start, end, "a zero byte in the path:");
     else
         return true;
     return false;
@@ -203,13 +213,6 @@ static void parse_value(struct parse *parse, const struct option *option, size_t
     if ((parse->fixed >> (option - table) & 1) == 0)
         *field(parse->out, option) = value;
     parse->given |= 1u << (option - table);
-}
-
-static size_t end_of_item(const char *text, size_t start, size_t end, char separator)
-{
-    while (start < end && text[start] != separator)
-        start++;
-    return start;
 }
 
 // One pair SIZE:BLOCKS. False: it was refused.

@@ -325,6 +325,12 @@ static void test_profile_file(void **state)
     assert_int_equal(parse(&capture, text), 0);
     assert_string_equal(parsed.profile_file, "/of-the-list");
     assert_int_equal(parsed.profile, 1);
+    static const char cut_short[] = "profile_file=/a\0b\n";
+    unlink(file.path);
+    file_make(&file, cut_short, sizeof cut_short - 1);
+    assert_int_equal(parse(&capture, file.item), 1);
+    assert_string_equal(parsed.profile_file, "");
+    assert_non_null(strstr(capture.text, "a zero byte in the path: '/a"));
     unlink(file.path);
     memset(text, '/', sizeof text);
     memcpy(text, "profile_file=", 13);
