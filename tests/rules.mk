@@ -2,7 +2,8 @@
 # real programs.
 
 # A limit on memory.
-LDFLAGS_test_large := -Wl,--wrap=hak_os_commit -Wl,--wrap=hak_os_protect_none
+LDFLAGS_test_large := -Wl,--wrap=hak_os_commit -Wl,--wrap=hak_os_protect_none \
+    -Wl,--wrap=hak_os_hide
 LDFLAGS_test_held := -Wl,--wrap=hak_os_commit -Wl,--wrap=hak_os_protect_none \
     -Wl,--wrap=hak_os_hide
 LDFLAGS_test_audit := -Wl,--wrap=hak_os_reserve -Wl,--wrap=hak_os_commit

@@ -37,6 +37,7 @@ class Change:
 
     file: str
     line: int
+    text: str  # of the line
     kind: str
     begin: int
     end: int
@@ -105,7 +106,8 @@ class Finder:
         if begin >= end or ABSENT.search(before) or "HAK_ASSERT" in before:
             return
         line = self.text.count("\n", 0, begin) + 1
-        change = Change(self.file, line, kind, begin, end, before, after)
+        text = self.text.splitlines()[line - 1].strip()
+        change = Change(self.file, line, text, kind, begin, end, before, after)
         if change not in self.changes:
             self.changes.append(change)
 

@@ -315,6 +315,8 @@ bool __real_hak_os_commit(void *p, size_t bytes);
 bool __wrap_hak_os_commit(void *p, size_t bytes);
 bool __real_hak_os_protect_none(void *p, size_t bytes);
 bool __wrap_hak_os_protect_none(void *p, size_t bytes);
+bool __real_hak_os_hide(void *p, size_t bytes);
+bool __wrap_hak_os_hide(void *p, size_t bytes);
 
 bool __wrap_hak_os_commit(void *p, size_t bytes)
 {
@@ -324,6 +326,11 @@ bool __wrap_hak_os_commit(void *p, size_t bytes)
 bool __wrap_hak_os_protect_none(void *p, size_t bytes)
 {
     return !refuse && __real_hak_os_protect_none(p, bytes);
+}
+
+bool __wrap_hak_os_hide(void *p, size_t bytes)
+{
+    return !refuse && __real_hak_os_hide(p, bytes);
 }
 
 // A guard that cannot be made accessible: the units are held until it can.
