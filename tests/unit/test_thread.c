@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include <seam/sanitizer.h>
 #include <seam/thread.h>
 
 static __thread unsigned rearm; // how often the hook shall arm itself again
@@ -134,15 +135,15 @@ static void test_ids(void **state)
 
 // ---- what the system refuses is said, and the program goes on ----
 
+#if !defined(HAK_TSAN) // which itself calls these functions before it is ready for ours
+
 static bool refuse;
 
-__attribute__((weak)) // undefined in a build that leaves the C library's functions alone
 int __real_pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
 int __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
-__attribute__((weak)) int __real_pthread_atfork(void (*before)(void), void (*in_parent)(void),
-                                                void (*in_child)(void));
+int __real_pthread_atfork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void));
 int __wrap_pthread_atfork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void));
-__attribute__((weak)) int __real_pthread_setspecific(pthread_key_t key, const void *value);
+int __real_pthread_setspecific(pthread_key_t key, const void *value);
 int __wrap_pthread_setspecific(pthread_key_t key, const void *value);
 
 int __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *))
@@ -175,8 +176,6 @@ static void test_refused(void **state)
 {
     (void)state;
     struct capture capture;
-    if (__real_pthread_key_create == NULL)
-        skip();
     run_in_child(&capture, watch_refused, NULL);
     assert_true(WIFEXITED(capture.status) && WEXITSTATUS(capture.status) == 3);
     assert_string_equal(
@@ -185,6 +184,16 @@ static void test_refused(void **state)
         "hakmem: no thread-specific key left: ended threads keep their caches\n"
         "hakmem: fork handlers refused: fork is unsafe while other threads allocate\n");
 }
+
+#else
+
+static void test_refused(void **state)
+{
+    (void)state;
+    skip();
+}
+
+#endif
 
 int main(void)
 {
