@@ -122,8 +122,42 @@ def text(results, machine, form):
     return out + "".join(bullet.format(line) for line in goal_lines(results))
 
 
+def _origin(results, machine):
+    """Where the figures come from, for a document."""
+    failed = len(results.failures) or "no"
+    clock = {"seconds": "wall clock", "cpu": "processor time"}[results.metric]
+    return (f"{machine['date']}, commit {machine['commit']}, {machine['machine']}: `make bench`,"
+            f" {results.rounds} interleaved rounds of {len(results.rows)} programs, {clock}; load"
+            f" before and after {machine['load before and after']}; {failed} run failed.\n")
+
+
+def _means(results):
+    ratios = {text: [results.mean_ratio(peer.name, metric)[0] for peer in results.peers]
+              for text, metric in (("time", results.metric), ("peak RSS", "rss_kb"))}
+    row = "larson 16 threads"
+    if any(row == r.name for r in results.rows):
+        ratios[row] = [results.ratio(row, peer.name, results.metric) for peer in results.peers]
+    return [f"{results.subject.name} / peer, geometric means",
+            *(f"{peer.name} {peer.version}".strip() for peer in results.peers)], \
+        [[text, *(_cell(ratio, ".3f") for ratio in found)] for text, found in ratios.items()]
+
+
+def summary(results, machine):
+    """The lines for README."""
+    return [_origin(results, machine), markdown(*_means(results)).rstrip()]
+
+
+def tables(results, machine):
+    """The lines for docs/PERFORMANCE.md."""
+    lines = summary(results, machine)
+    for title, head, body in sections(results):
+        if " / peer" not in title:
+            lines += [f"\n{title}:\n", markdown(head, body).rstrip()]
+    return lines
+
+
 def to_json(results, machine):
-    def summary(row, name):
+    def row_summary(row, name):
         runs = results.runs[row.name, name]
         return {"ops": runs[0]["ops"] if runs else None,
                 **{metric: {"median": results.median(row.name, name, metric),
@@ -137,7 +171,7 @@ def to_json(results, machine):
         "metric": results.metric,
         "rounds": results.rounds,
         "rows": [{"name": row.name, "program": row.program, "arguments": row.arguments,
-                  "allocators": {name: summary(row, name) for name in results.names}}
+                  "allocators": {name: row_summary(row, name) for name in results.names}}
                  for row in results.rows],
         "peaks": [dict(zip(("name", "allocator", "live_kb", "peak_kb", "after_kb"), peak))
                   for peak in results.peaks],

@@ -1,6 +1,7 @@
 # bench/rules.mk: benchmark programs and what runs them.
 #   SUBJECT=[NAME=]path.so   what is judged: the library of FLAVOUR
 #   PEERS="path.so ..."      peers beside those of the system, each [NAME=]path.so
+#   WRITE=1                  the tables of bench go into README.md and docs/PERFORMANCE.md
 #   ROWS=text                only rows whose name contains the text
 #   BENCH_FLAGS=             further options of bench/run, --help lists them
 
@@ -24,7 +25,7 @@ $(BENCH_OUT)/hakmem-trace: $(BUILD)/hakmem-trace
 # A library named by hand is not made here.
 BENCH_LIBRARY := $(filter $(OUT)/$(LIBRARY).so,$(lastword $(subst =, ,$(SUBJECT))))
 bench_run = bench/run --subject=$(SUBJECT) --programs=$(BENCH_OUT) $(PEERS:%=--peer=%) \
-    $(if $(ROWS),--rows='$(ROWS)') $(BENCH_FLAGS)
+    $(if $(ROWS),--rows='$(ROWS)') $(if $(WRITE),--write) $(BENCH_FLAGS)
 
 .PHONY: bench bench-full
 bench: $(BENCH_PROGRAMS) $(BENCH_LIBRARY) ## time and memory against installed peers, 5 minutes
