@@ -7,26 +7,13 @@
 // Catches: stale bytes in calloc from a cache, lost tails, overlapping runs, address space that
 // leaks, two frees of a huge block that race, SuperSlabs claimed twice (by a huge block and by a
 // slab).
-#include "load.h"
-
-#include <stdlib.h>
+#include "swap.h"
 
 #define SLOTS 8u
-#define EXCHANGE 16u
+#define PLACES 16u
 #define SIZE_LOW (512 * KIB)
 #define SIZE_TOP (96 * MIB)
 #define LIVE_ALL_MAX LOAD_BUDGET(1024 * MIB)
-
-struct common {
-    struct run *run;
-    pthread_mutex_t lock;
-    struct block exchange[EXCHANGE]; // guarded by lock
-};
-
-struct member {
-    struct common *common;
-    unsigned index;
-};
 
 // The same size again and again: what was freed last comes back.
 static void cycle(struct worker *w, size_t n)
@@ -52,22 +39,10 @@ static void grow_and_shrink(struct worker *w, struct block *b)
     block_resize(w, b, rng_between(&w->rng, 1, 64 * KIB)); // down to the tiers below
 }
 
-static void exchange(struct common *common, struct worker *w, struct block *b)
-{
-    size_t i = rng_below(&w->rng, EXCHANGE);
-    struct block other;
-
-    pthread_mutex_lock(&common->lock);
-    other = common->exchange[i];
-    common->exchange[i] = *b;
-    *b = other;
-    pthread_mutex_unlock(&common->lock);
-}
-
 static void *member_thread(void *arg)
 {
-    struct member *m = arg;
-    struct run *r = m->common->run;
+    struct swap_member *m = arg;
+    struct run *r = m->swap->run;
     struct worker *w = worker_begin(r, "huge", m->index);
     struct block blocks[SLOTS] = { { 0 } };
 
@@ -82,7 +57,7 @@ static void *member_thread(void *arg)
             cycle(w, rng_log_between(&w->rng, SIZE_LOW, 16 * MIB));
             break;
         case 1:
-            exchange(m->common, w, b);
+            swap_any(m->swap, w, b);
             break;
         case 2:
             if (b->p != NULL && b->n < 32 * MIB)
@@ -102,34 +77,14 @@ static void *member_thread(void *arg)
             break;
         }
     }
-    for (unsigned i = 0; i < SLOTS; i++) {
-        if (blocks[i].p != NULL)
-            block_give(w, &blocks[i]);
-    }
+    swap_give_all(w, blocks, SLOTS);
     worker_end(w);
     return NULL;
 }
 
 static void huge(struct run *r)
 {
-    struct common *common = load_books(1, sizeof *common);
-    struct member *members = load_books(r->threads, sizeof *members);
-    struct worker *w;
-
-    common->run = r;
-    pthread_mutex_init(&common->lock, NULL);
-    for (unsigned i = 0; i < r->threads; i++)
-        members[i] = (struct member){ common, i };
-    load_threads_run(r->threads, member_thread, members, sizeof *members);
-    w = worker_begin(r, "huge-main", 0xffff);
-    for (unsigned i = 0; i < EXCHANGE; i++) {
-        if (common->exchange[i].p != NULL)
-            block_give(w, &common->exchange[i]);
-    }
-    worker_end(w);
-    pthread_mutex_destroy(&common->lock);
-    free(members);
-    free(common);
+    swap_run(r, "huge-main", PLACES, member_thread);
 }
 
 const struct load load_huge = {

@@ -6,26 +6,14 @@
 // Catches: bytes lost or taken over at a move, a tail that was given back too early, sizes between
 // two tiers that nobody serves, blocks freed twice when a move fails half way, realloc of a block
 // of another thread.
-#include "load.h"
+#include "swap.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #define SLOTS 64u
-#define EXCHANGE 64u
+#define PLACES 64u
 #define SIZE_TOP LOAD_BUDGET(12 * MIB)
 #define LIVE_PER_THREAD_MAX LOAD_BUDGET(24 * MIB)
-
-struct common {
-    struct run *run;
-    pthread_mutex_t lock;
-    struct block exchange[EXCHANGE]; // guarded by lock
-};
-
-struct member {
-    struct common *common;
-    unsigned index;
-};
 
 static size_t next_size(struct rng *r, size_t n)
 {
@@ -58,18 +46,6 @@ static size_t next_size(struct rng *r, size_t n)
         break;
     }
     return next < 1 ? 1 : next > SIZE_TOP ? SIZE_TOP : next;
-}
-
-static void exchange(struct common *common, struct worker *w, struct block *b)
-{
-    size_t i = rng_below(&w->rng, EXCHANGE);
-    struct block other;
-
-    pthread_mutex_lock(&common->lock);
-    other = common->exchange[i];
-    common->exchange[i] = *b;
-    *b = other;
-    pthread_mutex_unlock(&common->lock);
 }
 
 // The forms that are not a plain change of size.
@@ -106,12 +82,12 @@ static void special(struct worker *w, struct block *b)
 
 static void *member_thread(void *arg)
 {
-    struct member *m = arg;
-    struct worker *w = worker_begin(m->common->run, "realloc", m->index);
+    struct swap_member *m = arg;
+    struct worker *w = worker_begin(m->swap->run, "realloc", m->index);
     struct block blocks[SLOTS] = { { 0 } };
 
     w->full_every = 2;
-    while (!load_over(m->common->run)) {
+    while (!load_over(m->swap->run)) {
         struct block *b = &blocks[rng_below(&w->rng, SLOTS)];
         uint64_t kind = rng_below(&w->rng, 100);
 
@@ -120,41 +96,21 @@ static void *member_thread(void *arg)
         } else if (kind < 4) {
             special(w, b);
         } else if (kind < 12) {
-            exchange(m->common, w, b);
+            swap_any(m->swap, w, b);
         } else if (kind < 16 || atomic_load(&w->live_bytes) > (int64_t)LIVE_PER_THREAD_MAX) {
             block_give(w, b);
         } else {
             block_resize(w, b, next_size(&w->rng, b->n));
         }
     }
-    for (unsigned i = 0; i < SLOTS; i++) {
-        if (blocks[i].p != NULL)
-            block_give(w, &blocks[i]);
-    }
+    swap_give_all(w, blocks, SLOTS);
     worker_end(w);
     return NULL;
 }
 
 static void realloc_load(struct run *r)
 {
-    struct common *common = load_books(1, sizeof *common);
-    struct member *members = load_books(r->threads, sizeof *members);
-    struct worker *w;
-
-    common->run = r;
-    pthread_mutex_init(&common->lock, NULL);
-    for (unsigned i = 0; i < r->threads; i++)
-        members[i] = (struct member){ common, i };
-    load_threads_run(r->threads, member_thread, members, sizeof *members);
-    w = worker_begin(r, "realloc-main", 0xffff);
-    for (unsigned i = 0; i < EXCHANGE; i++) {
-        if (common->exchange[i].p != NULL)
-            block_give(w, &common->exchange[i]);
-    }
-    worker_end(w);
-    pthread_mutex_destroy(&common->lock);
-    free(members);
-    free(common);
+    swap_run(r, "realloc-main", PLACES, member_thread);
 }
 
 const struct load load_realloc = {

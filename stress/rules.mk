@@ -11,7 +11,7 @@ CFLAGS_peer := -O2 -DLOAD_PEER=1 -fno-builtin-malloc -fno-builtin-calloc -fno-bu
 CHECKED_peer := 0
 
 STRESS_LOADS := larson xfree threads fork realloc align huge oom frag reuse purge calls soak
-STRESS_PARTS := load watch block functions $(STRESS_LOADS)
+STRESS_PARTS := load watch block swap functions $(STRESS_LOADS)
 # The functions of src/seam/os.h that may fail: stress/inject.c stands in front of them.
 STRESS_WRAPPED := reserve commit decommit release move extend protect_none hide
 stress_objects = $(patsubst %,$(2)/stress/%.o,$(STRESS_PARTS) \
