@@ -7,61 +7,21 @@
 //     no state of the allocator lies there
 //   - SIGABRT without a line that says why
 #include "corruption.h"
+#include "single.h"
 #include "target.h"
 #include "verdict.h"
-#include "world.h"
 
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
 const char target_name[] = "fuzz_corrupt";
 
-#define DECISIONS_MAX 1024u // an input has no more: it is short
-#define SLOTS 64u
 #define CHILD_SECONDS 30u
 
-static const struct ops_limits limits = { .ops_max = 256,
-                                          .slots = SLOTS,
-                                          .threads = 1,
-                                          .size_max = GEOMETRY_SMALL ? 1u << 20 : 4u << 20,
-                                          .fail_min = (uint64_t)1 << 47 };
-static struct exec exec;
-static struct ops program;
-
-static void found(struct exec *e, const struct op *op, const char *reason)
+static void corrupt(const struct exec *exec, const struct op *op)
 {
-    (void)e;
-    target_found(&program, op, reason);
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void)argc, (void)argv;
-    world_reset();
-    if (!ops_reserve(&program, limits.ops_max, DECISIONS_MAX) ||
-        !exec_init(&exec, &allocator_hakmem, SLOTS))
-        exit(2);
-    exec.fail = found;
-    exec.alone = true;
-    exec.live_bytes_max = 8u << 20;
-    exec.shadow.use_all = !TARGET_EXACT_BOUNDS;
-    return 0;
-}
-
-bool target_print(const uint8_t *data, size_t size, FILE *out)
-{
-    if (!ops_decode_lenient(&program, data, size, &limits))
-        return false;
-    ops_print(&program, out);
-    return true;
-}
-
-static void corrupt(const struct op *op)
-{
-    const struct exec_slot *slot = &exec.slots[op->slot % exec.slot_count];
+    const struct exec_slot *slot = &exec->slots[op->slot % exec->slot_count];
     struct corruption_bits bits;
     size_t bit;
     if (atomic_load(&slot->state) == SLOT_FULL &&
@@ -69,20 +29,27 @@ static void corrupt(const struct op *op)
         corruption_flip(bits, bit);
 }
 
+struct run {
+    struct exec *exec;
+    const struct ops *program;
+};
+
 // In the child.
 static bool run_corrupted(void *arg, const uint8_t *data, size_t size)
 {
+    const struct run *run = arg;
+    const struct ops *program = run->program;
     static const int signals[] = { SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTERM, SIGALRM };
-    (void)arg, (void)data, (void)size;
+    (void)data, (void)size;
     for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++)
         signal(signals[i], SIG_DFL);
-    exec.fail = verdict_fail;
-    for (size_t i = 0; i < program.count; i++)
-        if (program.list[i].kind == OP_CORRUPT)
-            corrupt(&program.list[i]);
+    run->exec->fail = verdict_fail;
+    for (size_t i = 0; i < program->count; i++)
+        if (program->list[i].kind == OP_CORRUPT)
+            corrupt(run->exec, &program->list[i]);
         else
-            exec_op(&exec, &program.list[i]);
-    verdict_end(&exec);
+            exec_op(run->exec, &program->list[i]);
+    verdict_end(run->exec);
 }
 
 // What the verdict must not be, by the structures that were corrupted; NULL if it may be.
@@ -99,39 +66,45 @@ static const char *forbidden(const struct judgement *j, bool only_user_memory,
     return NULL;
 }
 
-static void run_with_corruption(void)
+static void run_with_corruption(struct exec *exec, const struct ops *program)
 {
     bool any = false, only_user_memory = true;
-    for (size_t i = 0; i < program.count; i++)
-        if (program.list[i].kind == OP_CORRUPT) {
+    for (size_t i = 0; i < program->count; i++)
+        if (program->list[i].kind == OP_CORRUPT) {
             any = true;
-            only_user_memory &= program.list[i].arg == STRUCTURE_BLOCK_END;
+            only_user_memory &= program->list[i].arg == STRUCTURE_BLOCK_END;
         }
+    struct run run = { exec, program };
     struct trial trial;
-    if (!any || !trial_run(&trial, NULL, 0, CHILD_SECONDS, run_corrupted, NULL))
+    if (!any || !trial_run(&trial, NULL, 0, CHILD_SECONDS, run_corrupted, &run))
         return;
     struct judgement j = verdict_judge(&trial);
     const char *wrong = forbidden(&j, only_user_memory, &trial);
     if (wrong) {
         char reason[400];
         snprintf(reason, sizeof reason, "%s: %s: %s", wrong, verdict_names[j.verdict], j.text);
-        target_found(&program, NULL, reason);
+        target_found(program, NULL, reason);
     }
     trial_free(&trial);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void run_twice(struct exec *exec, const struct ops *program)
 {
-    if (!ops_decode_lenient(&program, data, size, &limits))
-        return -1;
-    world_reset();
-    exec_reset(&exec, program.header.seed);
-    for (size_t i = 0; i < program.count; i++)
-        if (program.list[i].kind != OP_CORRUPT)
-            exec_op(&exec, &program.list[i]);
-    exec_finish(&exec);
-    world_reset();
-    exec_reset(&exec, program.header.seed);
-    run_with_corruption();
-    return 0;
+    for (size_t i = 0; i < program->count; i++)
+        if (program->list[i].kind != OP_CORRUPT)
+            exec_op(exec, &program->list[i]);
+    exec_finish(exec);
+    single_reset(exec, program);
+    run_with_corruption(exec, program);
 }
+
+const struct single_target single_target = {
+    .limits = { .ops_max = 256,
+                .slots = 64,
+                .threads = 1,
+                .size_max = GEOMETRY_SMALL ? 1u << 20 : 4u << 20,
+                .fail_min = (uint64_t)1 << 47 },
+    .allocator = &allocator_hakmem,
+    .live_bytes_max = 8u << 20,
+    .run = run_twice,
+};

@@ -61,7 +61,7 @@ define corrupt_rules
 $(call hak_use,$(1),$(CC),$(GEOMETRY))
 $(if $(filter audit,$(1)),,$(call fuzz_state_rules,$(1),$(2)))
 $(2)/corrupt_table: $(call hak_objects,$(2),$(sort fuzz/corrupt_table.c fuzz/fuzz_corrupt.c \
-    $(FUZZ_CORRUPTION) $(FUZZ_ORACLE) $(FUZZ_WORLD))) $(call fuzz_allocator,$(2))
+    $(FUZZ_CORRUPTION) $(FUZZ_SINGLE))) $(call fuzz_allocator,$(2))
 	$(call hak_say,link)$(call hak_link,$(1),$(CC),$(GEOMETRY)) $(FUZZ_WRAP) -o $$@ $$^
 endef
 $(foreach f,release hardened audit,$(eval $(call \

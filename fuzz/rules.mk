@@ -37,11 +37,11 @@ FUZZ_ORACLE := $(FUZZ_LANGUAGE) fuzz/exec.c fuzz/exec_heap.c fuzz/exec_child.c f
 FUZZ_TARGETS := fuzz_api fuzz_threads fuzz_canary fuzz_sizeclass fuzz_slab fuzz_units fuzz_remote \
     fuzz_mapped fuzz_options fuzz_ops fuzz_recording fuzz_corrupt
 FUZZ_WORLD := fuzz/world.c fuzz/sched/pristine.c
-FUZZ_PARTS_fuzz_api := $(FUZZ_ORACLE) $(FUZZ_WORLD)
+FUZZ_SINGLE := $(FUZZ_ORACLE) $(FUZZ_WORLD) fuzz/single.c
+FUZZ_PARTS_fuzz_api := $(FUZZ_SINGLE)
 FUZZ_PARTS_fuzz_threads := $(FUZZ_ORACLE)
-FUZZ_PARTS_fuzz_canary := $(FUZZ_ORACLE) $(FUZZ_WORLD)
-FUZZ_PARTS_fuzz_corrupt := $(FUZZ_ORACLE) $(FUZZ_WORLD) fuzz/corruption.c fuzz/verdict.c \
-    fuzz/trial.c
+FUZZ_PARTS_fuzz_canary := $(FUZZ_SINGLE)
+FUZZ_PARTS_fuzz_corrupt := $(FUZZ_SINGLE) fuzz/corruption.c fuzz/verdict.c fuzz/trial.c
 FUZZ_PARTS_fuzz_sizeclass := fuzz/target.c fuzz/os_fault.c $(FUZZ_LANGUAGE)
 $(foreach t,slab units remote mapped,$(eval FUZZ_PARTS_fuzz_$(t) := \
     fuzz/target.c fuzz/os_fault.c $(FUZZ_LANGUAGE) $(FUZZ_WORLD)))
