@@ -21,11 +21,11 @@ bool hak_canary_slack_long_ok(const void *p, size_t bytes, size_t n)
     const char *slack = (const char *)p + n, *place = (const char *)p + bytes - CANARY_BYTES;
     const char *from = (const char *)round_up((uintptr_t)slack, MALLOC_ALIGN);
     const char *end = (const char *)round_down((uintptr_t)place, MALLOC_ALIGN);
-    char any = 0;
+    unsigned any = 0;
     for (; slack != from; slack++)
-        any |= *slack;
+        any |= (unsigned char)*slack;
     for (; end != place; place--)
-        any |= place[-1];
+        any |= (unsigned char)place[-1];
     return any == 0 && hak_zero_is_long(from, (size_t)(end - from));
 }
 

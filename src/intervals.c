@@ -53,8 +53,10 @@ double hak_interval_weight(size_t n, uint64_t average)
     unsigned doublings = 0;
     if (x >= 64)
         return 1;
-    for (; x > 0.5; x /= 2)
+    while (x > 0.5) {
+        x /= 2;
         doublings++;
+    }
     // 1 - exp(-x) = x (1 - x/2 (1 - x/3 (...)))
     double rest = 1;
     for (unsigned i = 20; i >= 2; i--)

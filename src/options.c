@@ -270,18 +270,16 @@ static void parse_item(struct parse *parse, size_t start, size_t end)
     bool is_prewarm = equals != end && is_name(prewarm_option, parse->text, start, equals);
     if (equals != end && is_name(file_option, parse->text, start, equals))
         parse_path(parse, equals + 1, end);
-    else if (is_prewarm && (parse->given & PREWARM_BIT) == 0)
-        parse_prewarm(parse, equals + 1, end);
-    else if (is_prewarm)
-        refuse(parse, start, equals, "given twice:");
     else if (equals != end && is_name(profile_option, parse->text, start, equals))
         parse_profile_file(parse, equals + 1, end);
-    else if (option == NULL)
+    else if (option == NULL && !is_prewarm)
         refuse(parse, start, equals, "unknown option");
     else if (equals == end)
         refuse(parse, start, end, "'=' and a number are missing after");
-    else if (parse->given >> (option - table) & 1)
+    else if ((parse->given & (is_prewarm ? PREWARM_BIT : 1u << (option - table))) != 0)
         refuse(parse, start, equals, "given twice:");
+    else if (is_prewarm)
+        parse_prewarm(parse, equals + 1, end);
     else
         parse_value(parse, option, equals + 1, end);
 }

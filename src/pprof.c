@@ -70,9 +70,9 @@ enum {
 
 // Functions of the allocator itself, in programs that it is linked with: they and what they call
 // are left out.
-#define OWN_FRAMES                                                                          \
-    "hak_[a-z_]*|malloc|calloc|realloc|reallocarray|aligned_alloc|memalign|posix_memalign|" \
-    "valloc|pvalloc|operator new.*"
+static const char own_frames[] =
+    "hak_[a-z_]*|malloc|calloc|realloc|reallocarray|aligned_alloc|memalign|posix_memalign|"
+    "valloc|pvalloc|operator new.*";
 static const char *const strings[STRINGS_FIRST] = {
     [STRING_NONE] = "",
     [STRING_ALLOC_OBJECTS] = "alloc_objects",
@@ -87,7 +87,7 @@ static const char *const strings[STRINGS_FIRST] = {
     [STRING_FREED_BY] = "freed_by",
     [STRING_SAME] = "same thread",
     [STRING_OTHER] = "other thread",
-    [STRING_DROP] = OWN_FRAMES,
+    [STRING_DROP] = own_frames,
     [STRING_LIFETIMES] = "1: below 10 us",
     "2: below 100 us",
     "3: below 1 ms",

@@ -366,7 +366,7 @@ static char *lay_out(struct table *t, char *at, size_t entry_bytes, uint32_t max
 
 void hak_profile_start(void)
 {
-    size_t heads_bytes = round_up(3 * HASH_SIZE * sizeof(uint32_t), os_page_size());
+    size_t heads_bytes = round_up((size_t)3 * HASH_SIZE * sizeof(uint32_t), os_page_size());
     size_t bytes = heads_bytes + 3 * os_page_size() +
                    PROFILE_LOCATIONS_MAX * sizeof(struct code_location) +
                    PROFILE_STACKS_MAX * sizeof(struct stack) +

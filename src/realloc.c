@@ -86,6 +86,12 @@ static void free_moved(void *p, bool grown)
     hak_free_slow(p, NULL);
 }
 
+// Whether p is a block of a class, which says how many bytes it was asked for.
+static bool has_canary(const void *p)
+{
+    return MITIGATE_CANARY && hak_arena_has(p) && hak_tag_of(p) - CLASS_FIRST < CLASS_COUNT;
+}
+
 // Copies to a new block. When a smaller block cannot be had the old one serves.
 static void *move_block(void *p, size_t old_bytes, size_t n)
 {
@@ -99,9 +105,8 @@ static void *move_block(void *p, size_t old_bytes, size_t n)
         if (grown)
             return NULL;
         errno = saved;
-        unsigned tag = hak_arena_has(p) ? hak_tag_of(p) : TAG_NONE;
-        if (MITIGATE_CANARY && tag - CLASS_FIRST < CLASS_COUNT)
-            hak_harden_resize(p, tag, n);
+        if (has_canary(p))
+            hak_harden_resize(p, hak_tag_of(p), n);
         else if (MITIGATE_POINTERS)
             hak_sized_note_kept();
         sanitize_take_more(p, n, old_bytes);

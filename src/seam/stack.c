@@ -65,14 +65,14 @@ static void read_build(struct stack_object *out, const char *at, size_t bytes)
     while (end - at >= (ptrdiff_t)sizeof(ElfW(Nhdr))) {
         const ElfW(Nhdr) *note = (const void *)at;
         const char *name = at + sizeof *note;
-        const char *content = name + (note->n_namesz + 3) / 4 * 4;
+        const char *content = name + ((size_t)note->n_namesz + 3) / 4 * 4;
         if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && memcmp(name, "GNU", 4) == 0 &&
             note->n_descsz <= sizeof out->build) {
             out->build_bytes = note->n_descsz;
             memcpy(out->build, content, note->n_descsz);
             return;
         }
-        at = content + (note->n_descsz + 3) / 4 * 4;
+        at = content + ((size_t)note->n_descsz + 3) / 4 * 4;
     }
 }
 
