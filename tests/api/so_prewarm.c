@@ -78,8 +78,11 @@ static int child(const char *what)
     return 0;
 }
 
-static int run(const char *options, const char *what, rlim_t data_max)
+static int run(const char *prewarm, const char *what, rlim_t data_max)
 {
+    char options[200];
+    // qemu walks over each page of the reservation.
+    snprintf(options, sizeof options, "%s%s", prewarm, under_qemu() ? ",arena_mib=1024" : "");
     fflush(NULL);
     pid_t pid = fork();
     assert_true(pid >= 0);
