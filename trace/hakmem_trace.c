@@ -397,6 +397,15 @@ static const struct option long_options[] = {
     { 0 },
 };
 
+// What could not be printed is not done.
+static int finish(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    fprintf(stderr, "hakmem-trace: cannot write to standard output: %s\n", strerror(errno));
+    return REFUSED;
+}
+
 int main(int argc, char **argv)
 {
     static struct arguments a = {
@@ -406,11 +415,11 @@ int main(int argc, char **argv)
     };
     int option;
     if (argc > 1 && strcmp(argv[1], replay_process_name) == 0)
-        return replay_process_run(argc, argv);
+        return finish(replay_process_run(argc, argv));
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
         if (option == OPTION_HELP) {
             fputs(usage, stdout);
-            return OK;
+            return finish(OK);
         }
         int status = take_option(&a, option);
         if (status != OK)
@@ -430,7 +439,7 @@ int main(int argc, char **argv)
             return wrong_usage("wrong number of files for", command->name);
         if (a.given & ~(command->options | BIT(SALVAGE)))
             return wrong_usage("an option means nothing to", command->name);
-        return command->run(&a);
+        return finish(command->run(&a));
     }
     return wrong_usage("no such command:", argv[optind]);
 }

@@ -1,6 +1,7 @@
 // trace_file.c: files of traces. Which form a file has is seen from its first bytes.
 //
-// Files are written beside their place and renamed, so that a reader never sees half of one.
+// Files are written beside their place and renamed, so that a reader never sees half of one; devices
+// and pipes are written to.
 #define _GNU_SOURCE
 #include "trace_file.h"
 
@@ -93,33 +94,52 @@ bool trace_load(struct trace *trace, const char *path, bool salvage, struct ops_
     return ok;
 }
 
+// Whether a file may take the place of what is there: not of a device or a pipe.
+static bool is_replaceable(const char *path)
+{
+    struct stat there;
+    return stat(path, &there) != 0 || S_ISREG(there.st_mode);
+}
+
+static bool write_file(const char *path, const uint8_t *data, size_t bytes)
+{
+    FILE *out = fopen(path, "wb");
+    bool ok = out && fwrite(data, 1, bytes, out) == bytes;
+    return (!out || fclose(out) == 0) && ok;
+}
+
+// The file is whole or, in case of an error, as it was before.
+static bool replace_file(const char *path, const uint8_t *data, size_t bytes)
+{
+    char *beside = NULL;
+    if (asprintf(&beside, "%s.part", path) < 0)
+        return false;
+    bool ok = write_file(beside, data, bytes) && rename(beside, path) == 0;
+    if (!ok) {
+        int saved = errno;
+        unlink(beside);
+        errno = saved;
+    }
+    free(beside);
+    return ok;
+}
+
 bool trace_save(const struct ops *ops, enum ops_form form, const char *path,
                 struct ops_error *error)
 {
-    char *beside = NULL;
     if (ops->count > TRACE_OPS_MAX)
         return fail(error, "more than %u operations", TRACE_OPS_MAX);
     size_t bytes = ops_encode(ops, form, NULL, 0, error);
     if (bytes == 0)
         return false;
     uint8_t *data = malloc(bytes);
-    if (!data || asprintf(&beside, "%s.part", path) < 0) {
-        free(data);
+    if (!data)
         return fail(error, "out of memory");
-    }
     ops_encode(ops, form, data, bytes, error);
-    FILE *out = fopen(beside, "wb");
-    bool ok = out && fwrite(data, 1, bytes, out) == bytes;
-    if (out && fclose(out) != 0)
-        ok = false;
-    if (ok && rename(beside, path) != 0)
-        ok = false;
-    if (!ok) {
+    bool ok = is_replaceable(path) ? replace_file(path, data, bytes)
+                                   : write_file(path, data, bytes);
+    if (!ok)
         fail(error, "cannot write: %s", strerror(errno));
-        if (out)
-            unlink(beside);
-    }
-    free(beside);
     free(data);
     return ok;
 }

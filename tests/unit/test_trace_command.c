@@ -119,6 +119,35 @@ static void refuses_bad_files(void **state)
     assert_int_equal(access("/nowhere/out", F_OK), -1);
 }
 
+static bool is_link(const char *name)
+{
+    char path[100], target[100];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return readlink(path, target, sizeof target) > 0;
+}
+
+static void make_link(const char *name, const char *target)
+{
+    char path[100];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    assert_int_equal(symlink(target, path), 0);
+}
+
+// A device stays what it is: it is written to, and nothing takes its place.
+static void keeps_special_files(void **state)
+{
+    (void)state;
+    write_file("good", small, sizeof small - 1);
+    make_link("null", "/dev/null");
+    make_link("full", "/dev/full");
+    expect("convert good null", 0, "null: 6 operations");
+    assert_true(is_link("null"));
+    expect("convert good full", 1, "full: cannot write: No space left on device");
+    assert_true(is_link("full"));
+    expect("text good >full", 1, "");
+    expect("info good >full", 1, "");
+}
+
 static void commands_work_together(void **state)
 {
     (void)state;
@@ -161,6 +190,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuses_wrong_usage),
         cmocka_unit_test(refuses_bad_files),
+        cmocka_unit_test(keeps_special_files),
         cmocka_unit_test(commands_work_together),
         cmocka_unit_test(seeds_replay),
     };
