@@ -207,7 +207,7 @@ struct hak_heap_stats {
 
 /* Of one lock. An acquisition that gets it at once counts nothing. */
 struct hak_lock_stats {
-    const char *name;   /* start heaps arena mapped sampled metadata */
+    const char *name;   /* start heaps arena mapped sampled profiled profile metadata */
     uint64_t contended; /* acquisitions that had to wait */
     uint64_t slept;     /* of them, those that asked the kernel to wait */
 };

@@ -47,12 +47,12 @@ static int open_answer(unsigned sender, unsigned fd)
 
 // Standard error may be a pipe that no one reads: the program would not have written to it now, so
 // it must not end of that.
-static void answer_on_standard_error(unsigned format)
+static void answer_on_standard_error(void)
 {
     sigset_t pending, broken;
     sigemptyset(&pending);
     sigpending(&pending);
-    hak_on_signal(STDERR_FILENO, format);
+    hak_on_signal(STDERR_FILENO, 0);
     if (sigismember(&pending, SIGPIPE) == 0) {
         sigemptyset(&broken);
         sigaddset(&broken, SIGPIPE);
@@ -64,18 +64,19 @@ static void answer_on_standard_error(unsigned format)
 static void on_signal(int number, siginfo_t *info, void *context)
 {
     int saved = errno, answer = -1;
-    unsigned value = 0;
+    unsigned format = 0;
     (void)number, (void)context;
     if (info->si_code == SI_QUEUE) {
-        value = (unsigned)info->si_value.sival_int;
+        unsigned value = (unsigned)info->si_value.sival_int;
+        format = value >> FORMAT_SHIFT;
         answer = open_answer((unsigned)info->si_pid, value & ((1u << FORMAT_SHIFT) - 1));
     }
-    if (answer < 0) {
-        answer_on_standard_error(value >> FORMAT_SHIFT);
-    } else {
-        hak_on_signal(answer, value >> FORMAT_SHIFT);
+    if (answer >= 0) {
+        hak_on_signal(answer, format);
         syscall(SYS_fcntl, answer, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
         syscall(SYS_close, answer);
+    } else if (format == 0) {
+        answer_on_standard_error();
     }
     errno = saved;
 }

@@ -10,9 +10,11 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -106,6 +108,15 @@ class Stats(unittest.TestCase):
             self.assertEqual(done.returncode, 1)
             self.assertRegex(done.stderr, f"it has no handler for signal {SIGNAL}")
             self.assertEqual(program.process.poll(), None)
+        for options, complaint in (
+                ("stats_signal=junk", "no stats_signal=N in HAKMEM_OPTIONS"),
+                ("options_file=/nonexistent", "options_file /nonexistent: No such file")):
+            with Program(options) as program:
+                done = tool(program.process.pid)
+                self.assertEqual(done.returncode, 1)
+                self.assertRegex(done.stderr, f"^hakmem-stats: .*{complaint}")
+        for wrong in ("--every", "-1"), ("--every", "0"), ("--seconds", "nan"):
+            self.assertEqual(tool(*wrong, os.getpid()).returncode, 2)
         done = tool(999999999)
         self.assertEqual(done.returncode, 1)
         self.assertRegex(done.stderr, "there is no such process")
@@ -118,6 +129,68 @@ class Stats(unittest.TestCase):
             self.assertEqual(done.returncode, 1)
             self.assertRegex(done.stderr, "no answer within 1.5 s")
             self.assertEqual(program.process.stderr.readline(), "mine\n")
+
+
+    # Whom a stopped program answers too late is gone: its own standard error gets nothing.
+    def test_stopped(self):
+        with Program(f"stats_signal={SIGNAL}") as program:
+            program.process.send_signal(signal.SIGSTOP)
+            done = tool("--seconds", 1.5, program.process.pid)
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stderr, "no answer within 1.5 s")
+            program.process.send_signal(signal.SIGCONT)
+            self.assertEqual(tool(program.process.pid).returncode, 0)
+            program.process.kill()
+            self.assertEqual(program.process.communicate()[1], "")
+
+    # Watching ends with the process, which its parent may not have asked for yet.
+    def test_end(self):
+        with Program(f"stats_signal={SIGNAL}") as program:
+            watch = subprocess.Popen([TOOL, "--every", "0.1", str(program.process.pid)],
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            watch.stdout.readline()
+            program.process.kill()
+            self.assertEqual(watch.communicate(timeout=60)[1], "")
+            self.assertEqual(watch.returncode, 0)
+            done = tool("--signal", SIGNAL, program.process.pid)
+            self.assertRegex(done.stderr, "there is no such process")
+
+    # A signal without a handler would end it.
+    def test_exec_meanwhile(self):
+        command = "read line; LD_PRELOAD= exec sleep 5"
+        with subprocess.Popen(["bash", "-c", "echo on; " + command], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True,
+                              env={**os.environ, "LD_PRELOAD": LIBRARY,
+                                   "HAKMEM_OPTIONS": f"stats_signal={SIGNAL}"}) as program:
+            program.stdout.readline()
+            watch = subprocess.Popen([TOOL, "--every", "0.1", str(program.pid)],
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            watch.stdout.readline()
+            program.stdin.write("go\n")
+            program.stdin.flush()
+            self.assertRegex(watch.communicate(timeout=60)[1], "it has no handler")
+            self.assertEqual(watch.returncode, 1)
+            self.assertEqual(program.poll(), None)
+            program.kill()
+
+    # Root asks: the program could not open a file of root's.
+    @unittest.skipIf(os.geteuid() != 0, "needs root")
+    def test_of_another_user(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o755)
+            library = os.path.join(folder, "libhakmem.so")
+            shutil.copy(LIBRARY, library)
+            with subprocess.Popen(["perl", "-e", PROGRAM % ""], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                  user=65534, group=65534, extra_groups=[], cwd="/",
+                                  env={**os.environ, "LD_PRELOAD": library,
+                                       "HAKMEM_OPTIONS": f"stats_signal={SIGNAL}"}) as program:
+                program.stdout.readline()
+                done = tool("--seconds", 5, program.pid)
+                program.kill()
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                self.assertIn("malloc_misses", done.stdout)
+                self.assertEqual(program.stderr.read(), "")
 
 
 class Counting(unittest.TextTestResult):

@@ -88,11 +88,33 @@ static void no_regular_file(const void *argument)
     int pipes[2];
     char c;
     (void)argument;
-    start("stats_signal=12,stats=3");
+    start("stats_signal=12,stats=0");
     CHILD_CHECK(pipe2(pipes, O_NONBLOCK) == 0);
     CHILD_CHECK(ask(pipes[0], JSON) == 0);
-    CHILD_CHECK(ask(1000, 0) == 0); // not open
+    CHILD_CHECK(ask(1000, JSON) == 0); // not open
     CHILD_CHECK(read(pipes[0], &c, 1) < 0 && errno == EAGAIN);
+}
+
+// The program was stopped, say, and who asked does not wait any more.
+static void asked_too_late(const void *argument)
+{
+    sigset_t asked;
+    (void)argument;
+    start("stats_signal=12,stats=0");
+    sigemptyset(&asked);
+    sigaddset(&asked, SIGUSR2);
+    sigprocmask(SIG_BLOCK, &asked, NULL);
+    int fd = memfd_create("answer", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    CHILD_CHECK(ask(fd, TEXT) == 0);
+    close(fd);
+    sigprocmask(SIG_UNBLOCK, &asked, NULL);
+}
+
+static void without_a_format(const void *argument)
+{
+    (void)argument;
+    start("stats_signal=12,stats=3");
+    CHILD_CHECK(ask(1000, 0) == 0);
 }
 
 static void in_child(void (*body)(const void *), struct capture *capture)
@@ -109,8 +131,11 @@ static void test_file(void **state)
     in_child(formats, &capture);
     assert_int_equal(capture.writes, 0);
     in_child(no_regular_file, &capture);
-    assert_non_null(strstr(capture.text, "{\"version\""));   // as the sender asked, and
-    assert_non_null(strstr(capture.text, "table,row,name")); // as the option says
+    assert_int_equal(capture.writes, 0);
+    in_child(asked_too_late, &capture);
+    assert_int_equal(capture.writes, 0);
+    in_child(without_a_format, &capture);
+    assert_int_equal(strncmp(capture.text, "table,row,name,value\n", 21), 0);
 }
 
 // A pipe that no one reads does not end the program; a SIGPIPE of its own still does.
