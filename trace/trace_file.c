@@ -1,7 +1,7 @@
 // trace_file.c: files of traces. Which form a file has is seen from its first bytes.
 //
-// Files are written beside their place and renamed, so that a reader never sees half of one. Devices
-// and pipes are written to.
+// Files are written beside their place and renamed, so that a reader never sees half of one.
+// Devices and pipes are written to.
 #define _GNU_SOURCE
 #include "trace_file.h"
 

@@ -3,8 +3,8 @@
 // Who sends it by sigqueue(3) can have the answer in a file of its own: the value is the number of
 // a descriptor of the sender, open on a regular file (a memfd, say), plus the format times 2^16.
 // The handler opens that file by way of /proc and, if it can be sealed, seals it when it is
-// complete, or empty because another report is being written. If that file cannot be opened, because
-// the sender is gone by now or is another user's, nothing is written: nobody waits for it.
+// complete, or empty because another report is being written. If that file cannot be opened,
+// because the sender is gone by now or is another user's, nothing is written: nobody waits for it.
 //
 // For a signal that was sent by kill, or by sigqueue without a format, the answer goes to standard
 // error.

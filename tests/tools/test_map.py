@@ -10,12 +10,16 @@ Appends a line for each test to $HAK_RESULTS (see scripts/tally).
 import ctypes
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import unittest
 import xml.etree.ElementTree as ElementTree
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from random import Random
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tools"))
@@ -205,6 +209,24 @@ class Sources(unittest.TestCase):
         with self.assertRaisesRegex(memory.Unreadable, "layout 99, this tool knows 2"):
             heap.read(stored(other))
 
+    def test_damaged(self):
+        """Whatever is wrong, it is told in words, and a heap that is read can be drawn."""
+        data, random, read = dump(), Random(1), 0
+        at = data.index(heap.MAGIC) + len(heap.MAGIC)
+        for trial in range(600):
+            other = bytearray(data)
+            begin, count = ((at, heap.LAYOUT.size - 16), (32, 600), (0, len(data)))[trial % 3]
+            for _ in range(random.choice((1, 1, 4))):
+                other[begin + random.randrange(count)] = random.randrange(256)
+            if trial % 10 == 0:
+                del other[random.randrange(len(other)):]
+            try:
+                picture.draw(heap.read(stored(bytes(other))))
+                read += 1
+            except memory.Unreadable:
+                pass
+        self.assertGreater(read, 20)
+
     def test_full_device(self):
         with open("/dev/full", "wb", buffering=0) as full:
             self.assertFalse(library.hak_write_map(full.fileno()))
@@ -308,6 +330,17 @@ class Command(unittest.TestCase):
             self.assertEqual(cut[0], cut[1])
         finally:
             self.program.send_signal(18)
+
+    def test_killed(self):
+        """A tool that is told to end lets the process go on."""
+        loader = SourceFileLoader("hakmem_map", TOOL)
+        tool = module_from_spec(spec_from_loader("hakmem_map", loader))
+        loader.exec_module(tool)
+        with self.assertRaises(SystemExit):
+            with tool.stopped(self.program.pid):
+                os.kill(os.getpid(), signal.SIGTERM)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self.assertIn(self.state(), "RS")
 
     def test_refusals(self):
         for arguments, said in ((("1000000000", "-"), "process 1000000000: No such file"),

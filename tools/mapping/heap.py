@@ -185,7 +185,7 @@ class _Superslab:
             if state == SLAB and 1 <= tag <= self.at["class_count"]:
                 out.append(self.slab(i, cached, inboxes))
             elif state in (LARGE, HUGE) and tag in (self.at["tag_large"], self.at["tag_huge"]):
-                units = self.get(i, "units")
+                units = max(self.get(i, "units"), 1)
                 kind = state if self.get(i, "live") else KEPT
                 here = min(units, self.count - i)
                 out.append(Run(self.first + i, here, kind, bytes=self.word(i, "bytes")))
@@ -245,6 +245,13 @@ def _resident(memory, at, index):
 
 def read(memory):
     """A snapshot of the heap in a memory; Unreadable says why there is none."""
+    try:
+        return _read(memory)
+    except (struct.error, ArithmeticError, LookupError, MemoryError, ValueError) as error:
+        raise Unreadable(f"its tables are damaged: {error}") from error
+
+
+def _read(memory):
     at = _find_layout(memory)
     sizes = memory.read(at["classes"], (at["class_count"] + 1) * at["class_bytes"])
     class_bytes = [struct.unpack_from("<I", sizes, i * at["class_bytes"])[0]

@@ -84,7 +84,7 @@ class Core:
             raise Unreadable(f"{path} is no core file of a 64-bit little-endian machine")
         try:
             self._read_segments()
-        except (struct.error, IndexError) as error:
+        except (struct.error, IndexError, OverflowError) as error:
             raise Unreadable(f"{path} is damaged: {error}") from error
 
     def _read_segments(self):
@@ -139,6 +139,8 @@ class Core:
         for start, size, offset in self._resident:
             first, pages = (address - start) // PAGE, count // PAGE
             if 0 <= first and (first + pages) // 8 <= size:
+                if offset + (first + pages + 7) // 8 > len(self._data):
+                    raise Unreadable("the core file was cut short")
                 return [self._data[offset + i // 8] >> i % 8 & 1
                         for i in range(first, first + pages)]
         return None

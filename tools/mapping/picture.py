@@ -102,7 +102,8 @@ class Picture:
         self.text(MARGIN, self.y + 18, self.title or f"Heap of {memory.name}", "h")
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(memory.time))
         process = f"process {memory.number} · " if memory.number else ""
-        facts = f"{process}{when} · hakmem {s.flavour} · {len(s.superslabs)} SuperSlabs of " + \
+        facts = f"{process}{when} · hakmem {s.flavour} · " + \
+            f"{len(s.superslabs)} SuperSlab{'s' * (len(s.superslabs) != 1)} of " + \
             f"{amount(s.layout['superslab_units'] * s.layout['unit_bytes'])} · " + \
             f"{len(s.heaps)} heap{'s' * (len(s.heaps) != 1)}, {sum(h.idle for h in s.heaps)} idle"
         self.text(MARGIN, self.y + 40, facts, "m")
