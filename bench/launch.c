@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -82,6 +83,15 @@ static __attribute__((noreturn)) void become(char **command, const char *library
     _exit(127);
 }
 
+static void check_end(const char *command, int status)
+{
+    if (WIFSIGNALED(status))
+        bench_die("%s: killed by signal %d (%s)", command, WTERMSIG(status),
+                  strsignal(WTERMSIG(status)));
+    if (WEXITSTATUS(status) != 0)
+        bench_die("%s: exit status %d", command, WEXITSTATUS(status));
+}
+
 int main(int argc, char **argv)
 {
     const char *library = NULL;
@@ -114,8 +124,7 @@ int main(int argc, char **argv)
     if (!ended && wait4(pid, &status, 0, &use) < 0)
         bench_die("wait4: %s", strerror(errno));
     clock_gettime(CLOCK_MONOTONIC, &end);
-    if (!WIFEXITED(status) || WEXITSTATUS(status))
-        bench_die("%s: wait status 0x%x", argv[1], (unsigned)status);
+    check_end(argv[1], status);
     if (!seen && !loads_library(argv + 1, resolved))
         bench_die("%s ran without %s", argv[1], resolved);
     printf("{\"name\":\"launch\",\"ops\":1,\"seconds\":%.6f,\"cpu\":%.6f,\"rss_kb\":%ld,"

@@ -30,6 +30,9 @@ class Places:
         if chosen:
             if not os.path.isfile(chosen):
                 raise Wrong(f"{chosen} is not there")
+            with open(chosen, "rb") as file:
+                if b"\0hak_version\0" not in file.read():  # a name in its table of symbols
+                    raise Wrong(f"{chosen} is no libhakmem.so")
             return os.path.realpath(chosen)
         return self._first("libhakmem.so.0", self.libraries, "--library names it")
 

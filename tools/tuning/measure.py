@@ -5,6 +5,7 @@ import json
 import math
 import os
 import resource
+import signal
 import subprocess
 import tempfile
 import time
@@ -32,6 +33,20 @@ def last_words(data):
     return data.decode(errors="replace").strip()[-400:]
 
 
+def run_to_end(line, timeout, **channels):
+    """As subprocess.run; but when it takes too long or we are interrupted, nothing that it started
+    goes on."""
+    with subprocess.Popen(line, start_new_session=True, **channels) as process:
+        try:
+            out, complaints = process.communicate(timeout=timeout)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)  # it is ours until `with` has waited for it
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise Failed(f"no end after {timeout:g} s") from None
+            raise
+    return subprocess.CompletedProcess(line, process.returncode, out, complaints)
+
+
 class Program:
     """Runs a command by way of hakmem-launch, which preloads the library and sees to it that the
     command has it."""
@@ -44,11 +59,8 @@ class Program:
     def run(self, settings):
         # The output goes to a file: the report stands behind it, on the last line.
         with tempfile.TemporaryFile() as out, open(self.stdin or os.devnull, "rb") as stdin:
-            try:
-                done = subprocess.run(self.line, stdin=stdin, stdout=out, stderr=subprocess.PIPE,
-                                      timeout=self.timeout, env=environment(settings))
-            except subprocess.TimeoutExpired:
-                raise Failed(f"no end after {self.timeout} s") from None
+            done = run_to_end(self.line, self.timeout, stdin=stdin, stdout=out,
+                              stderr=subprocess.PIPE, env=environment(settings))
             if done.returncode:
                 raise Failed(f"failed: {last_words(done.stderr)}")
             out.seek(max(out.seek(0, os.SEEK_END) - 4096, 0))
@@ -75,12 +87,9 @@ class Trace:
     def replay(self, settings, repeats):
         """What the process took, and the tool's report."""
         begin, before = time.monotonic(), processor_seconds()
-        try:
-            done = subprocess.run([*self.line, "--repeat", str(repeats)], capture_output=True,
-                                  stdin=subprocess.DEVNULL, timeout=self.timeout,
-                                  env=environment(settings))
-        except subprocess.TimeoutExpired:
-            raise Failed(f"no end after {self.timeout} s") from None
+        done = run_to_end([*self.line, "--repeat", str(repeats)], self.timeout,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, env=environment(settings))
         seconds, cpu = time.monotonic() - begin, processor_seconds() - before
         if done.returncode:
             raise Failed(f"replay failed: {last_words(done.stderr)}")

@@ -27,8 +27,8 @@ class Objective:
 
     def __init__(self, weights):
         total = sum(weights.values())
-        if not weights or total <= 0 or min(weights.values()) < 0:
-            raise arms.Wrong("weights must be positive")
+        if not weights or not 0 < total < math.inf or min(weights.values()) < 0:
+            raise arms.Wrong("weights must be positive numbers")
         self.weights = {name: weight / total for name, weight in weights.items()}
 
     def cost(self, measured):
