@@ -68,15 +68,27 @@ static struct tables lay_out(size_t arena_bytes)
     return t;
 }
 
+// Core dumps have what is committed and not what is reserved.
+static bool commit(void *p, size_t bytes)
+{
+    bool done = os_commit(p, bytes);
+    if (done)
+        os_dump(p, bytes, true);
+    return done;
+}
+
 static bool reserve(size_t arena_bytes)
 {
     struct tables t = lay_out(arena_bytes);
     char *tables = os_reserve(t.total, os_page_size());
     if (tables == NULL)
         return false;
+    os_dump(tables, t.total, false);
     char *base = os_reserve(arena_bytes, SUPERSLAB_SIZE);
-    if (base == NULL || !os_commit(tables + t.tags, t.tags_bytes) ||
-        !os_commit(tables + t.masks, t.masks_bytes)) {
+    if (base != NULL)
+        os_dump(base, arena_bytes, false);
+    if (base == NULL || !commit(tables + t.tags, t.tags_bytes) ||
+        !commit(tables + t.masks, t.masks_bytes)) {
         if (base != NULL)
             os_release(base, arena_bytes);
         os_release(tables, t.total);
@@ -135,7 +147,7 @@ static bool grow(struct growing *table, uint32_t superslabs)
     if (end <= table->committed)
         return true;
     size_t bytes = end - table->committed;
-    if (!os_commit(table->base + table->committed, bytes))
+    if (!commit(table->base + table->committed, bytes))
         return false;
     table->committed = end;
     own_store(&metadata_bytes, own_load(&metadata_bytes) + bytes);
@@ -148,7 +160,7 @@ bool hak_arena_commit(uint32_t first, uint32_t count)
     char *base = hak_arena.base + (size_t)first * SUPERSLAB_SIZE;
     size_t bytes = (size_t)count * SUPERSLAB_SIZE;
     if (!grow(&records, first + count) || !grow(&far_words, first + count) ||
-        !grow(&stamps, first + count) || !os_commit(base, bytes))
+        !grow(&stamps, first + count) || !commit(base, bytes))
         return false;
     if ((MITIGATE_STATE && !grow(&live, first + count)) ||
         (MITIGATE_TYPES && !grow(&kinds, first + count)))

@@ -60,6 +60,7 @@ static void *bump(size_t bytes)
         step = min_size(step, hak_arena.meta_bytes - committed);
         if (!os_commit(hak_arena.meta + committed, step))
             return NULL;
+        os_dump(hak_arena.meta + committed, step, true);
         own_store(&meta.committed, committed + step);
     }
     void *p = hak_arena.meta + meta.used;

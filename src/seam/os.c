@@ -220,6 +220,13 @@ void hak_os_advise_huge(void *p, size_t bytes)
     errno = saved;
 }
 
+void hak_os_dump(void *p, size_t bytes, bool wanted)
+{
+    int saved = errno;
+    (void)madvise(p, bytes, wanted ? MADV_DODUMP : MADV_DONTDUMP);
+    errno = saved;
+}
+
 uint64_t hak_os_clock_ms(void)
 {
     struct timespec now;

@@ -20,6 +20,7 @@
 #define os_is_mapped(p) hak_os_is_mapped(p)
 #define os_protect_read(p, bytes) hak_os_done(hak_os_protect_read(p, bytes))
 #define os_advise_huge(p, bytes) hak_os_advise_huge(p, bytes)
+#define os_dump(p, bytes, wanted) hak_os_dump(p, bytes, wanted)
 #define os_clock_ms() hak_os_clock_ms()
 
 // Bytes, a power of two; the same during a process's life.
@@ -63,6 +64,9 @@ bool hak_os_protect_read(void *p, size_t bytes);
 
 // Asks for 2 MiB pages: a hint, its failure is not an error.
 void hak_os_advise_huge(void *p, size_t bytes);
+
+// Whether core dumps have these pages: a hint. Else gdb writes all that is reserved, as zeroes.
+void hak_os_dump(void *p, size_t bytes, bool wanted);
 
 // Milliseconds of a monotonic clock, coarse (4 ms steps are usual), from an arbitrary start.
 uint64_t hak_os_clock_ms(void);

@@ -10,6 +10,7 @@ Appends a line for each test to $HAK_RESULTS (see scripts/tally).
 import ctypes
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -317,6 +318,27 @@ class Command(unittest.TestCase):
             self.assertIn("a perl" if options else "Heap of perl",
                           [text.text for text in root.iter(SVG + "text")])
             self.assertIn(self.state(), "RS")
+
+    def test_core_of_gdb(self):
+        """What is reserved, a TiB, is not in it; and it is no larger than what this allows."""
+        most = 128 << 20
+        with tempfile.TemporaryDirectory() as folder, subprocess.Popen(
+                ["perl", "-e", "my @all = map { 'x' x 100 } 1 .. 10000; $| = 1; print qq(on\\n); "
+                 "sleep 600"], stdout=subprocess.PIPE,
+                env={**os.environ, "LD_PRELOAD": LIBRARY, "HAKMEM_OPTIONS": ""}) as program:
+            program.stdout.readline()
+            path = os.path.join(folder, "core")
+            done = subprocess.run(
+                ["gdb", "-q", "-batch", "-p", str(program.pid), "-ex",
+                 "generate-core-file " + path], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True, timeout=120, check=False,
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)))
+            program.kill()
+            self.assertEqual(done.returncode, 0, done.stdout)
+            tool = self.run_tool(path, "-")
+        self.assertEqual((tool.returncode, tool.stderr), (0, ""))
+        live = sum(map(int, re.findall(r"112 B × \d+, (\d+) live", tool.stdout)))
+        self.assertGreaterEqual(live, 10000)
 
     def test_stopped(self):
         self.program.send_signal(19)

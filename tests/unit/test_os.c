@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -165,6 +167,44 @@ static void test_decommit_locked(void **state)
     assert_true(is_zero(p, 4 * page));
     assert_true(writable(p));
     assert_true(os_release(p, 4 * page));
+}
+
+// Whether a core dump would have the page: what /proc says of the mapping that holds it.
+static bool is_dumped(const void *p)
+{
+    char line[256];
+    bool here = false, dumped = true;
+    uintptr_t begin, end;
+    FILE *maps = fopen("/proc/self/smaps", "re");
+    assert_non_null(maps);
+    while (fgets(line, sizeof line, maps) != NULL) {
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &begin, &end) == 2)
+            here = (uintptr_t)p >= begin && (uintptr_t)p < end;
+        else if (here && strncmp(line, "VmFlags:", 8) == 0)
+            dumped = strstr(line, " dd") == NULL;
+    }
+    fclose(maps);
+    return dumped;
+}
+
+static void test_dump(void **state)
+{
+    (void)state;
+    if (under_qemu())
+        skip(); // it has no smaps of its own
+    char *p = hak_os_reserve(4 * page, page);
+    assert_true(is_dumped(p));
+    errno = 77;
+    hak_os_dump(p, 4 * page, false);
+    assert_true(hak_os_commit(p + page, page));
+    hak_os_dump(p + page, page, true);
+    assert_int_equal(errno, 77);
+    assert_false(is_dumped(p));
+    assert_true(is_dumped(p + page));
+    assert_false(is_dumped(p + 2 * page));
+    hak_os_dump(p + 1, page, true); // refused
+    assert_int_equal(errno, 77);
+    assert_true(hak_os_release(p, 4 * page));
 }
 
 static void test_protect_none(void **state)
@@ -419,6 +459,7 @@ int main(void)
         cmocka_unit_test(test_commit_decommit),
         cmocka_unit_test(test_decommit_locked),
         cmocka_unit_test(test_protect_none),
+        cmocka_unit_test(test_dump),
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_move),
         cmocka_unit_test(test_move_of_several),
