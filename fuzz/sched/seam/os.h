@@ -18,6 +18,7 @@
 #undef os_hide
 #undef os_is_mapped
 #undef os_advise_huge
+#undef os_dump
 
 #define SCHED_OS(call, function, ...)                          \
     ({                                                         \
@@ -37,5 +38,6 @@
 #define os_hide(p, bytes) ((void)(p), (void)(bytes), true)
 #define os_is_mapped(p) ((void)(p), true)
 #define os_advise_huge(p, bytes) ((void)(p), (void)(bytes))
+#define os_dump(p, bytes, wanted) ((void)(p), (void)(bytes))
 
 #endif
