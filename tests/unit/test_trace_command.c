@@ -188,10 +188,8 @@ static void seeds_replay(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refuses_wrong_usage),
-        cmocka_unit_test(refuses_bad_files),
-        cmocka_unit_test(keeps_special_files),
-        cmocka_unit_test(commands_work_together),
+        cmocka_unit_test(refuses_wrong_usage), cmocka_unit_test(refuses_bad_files),
+        cmocka_unit_test(keeps_special_files), cmocka_unit_test(commands_work_together),
         cmocka_unit_test(seeds_replay),
     };
     return cmocka_run_group_tests(tests, find_tool, remove_folder);
