@@ -3,6 +3,7 @@
 import collections
 import glob
 import os
+import shutil
 import subprocess
 
 # path: the library that is preloaded, with links resolved. version: for people.
@@ -23,7 +24,9 @@ PEERS = (
 
 
 def package_version(path):
-    """The version of the package that owns a file, or '' if no package does."""
+    """The version of the package that owns a file, or '' if no package does, or none of dpkg's."""
+    if not shutil.which("dpkg"):
+        return ""
     candidates = [path]
     if path.startswith("/usr/lib/"):
         candidates.append(path[len("/usr"):])  # merged /usr: packages may own the short path
