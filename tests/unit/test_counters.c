@@ -3,6 +3,11 @@
 #define _GNU_SOURCE 1
 #include "metrics.h"
 
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
 #include <seam/os.h>
 #include <seam/tls.h>
 
@@ -312,6 +317,62 @@ static void bare(const void *argument)
     CHILD_CHECK(hak_heap_ok(other));
 }
 
+static void check_faults(int who, uint64_t (*faults)(bool major))
+{
+    struct rusage before, after;
+    CHILD_CHECK(getrusage(who, &before) == 0);
+    uint64_t minor = faults(false), major = faults(true);
+    CHILD_CHECK(getrusage(who, &after) == 0);
+    CHILD_CHECK((uint64_t)before.ru_minflt <= minor && minor <= (uint64_t)after.ru_minflt);
+    CHILD_CHECK((uint64_t)before.ru_majflt <= major && major <= (uint64_t)after.ru_majflt);
+}
+
+static uint64_t of_thread(bool major)
+{
+    struct hak_heap_stats stats = heap_stats(tls_heap());
+    return major ? stats.page_faults_major : stats.page_faults_minor;
+}
+
+static uint64_t of_process(bool major)
+{
+    struct hak_stats stats = totals();
+    return major ? stats.page_faults_major : stats.page_faults_minor;
+}
+
+// What the kernel says of the thread and of the process, which has another one with more faults.
+static void *other_thread(void *argument)
+{
+    (void)argument;
+    size_t page = os_page_size();
+    for (size_t i = 0; i < 300; i++)
+        ((volatile char *)hak_malloc(2 * page))[page] = 1;
+    return NULL;
+}
+
+// A major fault, unless the file lies in memory anyway: a page of a program that nobody runs.
+static void read_from_disk(void)
+{
+    int fd = open("/bin/true", O_RDONLY | O_CLOEXEC);
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    const volatile char *file = mmap(NULL, 1, PROT_READ, MAP_PRIVATE, fd, 0);
+    CHILD_CHECK(file != MAP_FAILED && file[0] != 0);
+    close(fd);
+}
+
+static void faults(const void *argument)
+{
+    pthread_t thread;
+    (void)argument;
+    start(STILL);
+    read_from_disk();
+    CHILD_CHECK(pthread_create(&thread, NULL, other_thread, NULL) == 0);
+    CHILD_CHECK(pthread_join(thread, NULL) == 0);
+    (void)!hak_malloc(1);
+    check_faults(RUSAGE_THREAD, of_thread);
+    check_faults(RUSAGE_SELF, of_process);
+    CHILD_CHECK(of_process(false) > of_thread(false));
+}
+
 IN_RELEASE(sources)
 IN_RELEASE(sweeps)
 IN_RELEASE(purges)
@@ -319,6 +380,7 @@ IN_RELEASE(large_sources)
 IN_RELEASE(failures)
 IN_RELEASE(flushes)
 IN_RELEASE(bare)
+IN_RELEASE(faults)
 
 int main(void)
 {
@@ -326,7 +388,7 @@ int main(void)
         cmocka_unit_test(test_sources),  cmocka_unit_test(test_sweeps),
         cmocka_unit_test(test_purges),   cmocka_unit_test(test_large_sources),
         cmocka_unit_test(test_failures), cmocka_unit_test(test_flushes),
-        cmocka_unit_test(test_bare),
+        cmocka_unit_test(test_bare),     cmocka_unit_test(test_faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
