@@ -250,6 +250,8 @@ class Pictures(unittest.TestCase):
         described = "\n".join(t.text for t in root.iter(SVG + "title"))
         self.assertEqual(sum(map(int, re.findall(r"112 B × \d+, (\d+) live", described))), 1000)
         self.assertIn("large, 300 KiB", described)
+        looks = [path.get("class") for path in root.iter(SVG + "path")]
+        self.assertEqual("kept" in described, "kept" in looks)  # as in the totals
         self.assertIn("(idle)", described)
         self.assertIn("idle", texts)
 

@@ -213,7 +213,7 @@ class Picture:
         elif run.kind in (LARGE, HUGE):
             fill("", 1, colours.LARGE if run.kind == LARGE else colours.HUGE)
         elif run.kind == KEPT:
-            fill('class="t"', 1, colours.HUGE)
+            fill('class="kept"', 1)
         elif run.kind == EMPTY:
             fill('class="empty"', 1)
             fill("", 1, "url(#hatch)")
