@@ -49,6 +49,8 @@ static void *alloc_grown(size_t n)
         return NULL;
     void *p = hak_large_alloc(h, n, 1, false);
     hak_alloc_leave(h);
+    if (p != NULL && hak_is_watched())
+        hak_watched_large(p, n);
     return p;
 }
 
