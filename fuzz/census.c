@@ -35,14 +35,21 @@ static bool is_bad(const struct shadow_block *b, const char *what)
     return true;
 }
 
+// The size class of a slab's block; others' tag.
+static unsigned class_of(const void *p)
+{
+    unsigned tag = hak_tag_of(p);
+    return tag == TAG_PROFILED ? own_load(&hak_slab_of_unit(hak_unit_of(p))->class_index) : tag;
+}
+
 static bool check_block(const struct shadow_block *b)
 {
     if (!hak_arena_has(b->start))
         return false; // a mapping of its own
-    unsigned tag = hak_tag_of(b->start);
+    unsigned tag = class_of(b->start);
     if (tag == TAG_LARGE || tag == TAG_HUGE) {
         const struct slab *s = hak_slab_at(hak_unit_of(b->start));
-        return load_relaxed(REMOTE_COUNT, &s->live) != 1 &&
+        return load_relaxed(REMOTE_COUNT, &s->live) == 0 &&
                is_bad(b, "has a record that says free");
     }
     if (tag < CLASS_FIRST || tag > CLASS_LAST)
@@ -108,7 +115,7 @@ bool census_knows(const void *p)
 
 bool census_is_out(const void *p, bool marked)
 {
-    unsigned tag = hak_tag_of(p);
+    unsigned tag = class_of(p);
     if (tag == TAG_NONE)
         return false;
     if (tag > CLASS_LAST) {

@@ -162,6 +162,16 @@ static bool is_class(unsigned tag)
     return tag >= CLASS_FIRST && tag <= CLASS_LAST;
 }
 
+static bool is_slab(unsigned tag)
+{
+    return is_class(tag) || tag == TAG_PROFILED;
+}
+
+static bool is_change(unsigned before, unsigned now)
+{
+    return before != now && !(is_class(before) && now == TAG_PROFILED); // how these begin
+}
+
 static bool check_unit(uint32_t unit, bool ends)
 {
     const struct slab *s = hak_slab_of_unit(unit);
@@ -181,8 +191,8 @@ static bool check_changes(const uint8_t *tags)
     for (uint32_t unit = 0; unit < lives.units; unit++) {
         unsigned before = lives.tags[unit], now = tags[unit];
         lives.tags[unit] = (uint8_t)now;
-        if (before != now && ((is_class(before) && check_unit(unit, true)) ||
-                              (is_class(now) && check_unit(unit, false))))
+        if (is_change(before, now) && ((is_slab(before) && check_unit(unit, true)) ||
+                                       (is_slab(now) && check_unit(unit, false))))
             return true;
     }
     return false;

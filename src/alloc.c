@@ -199,7 +199,7 @@ NOINLINE void *hak_alloc_slow(size_t n)
     return likely(p != NULL) ? p : alloc_watched(n);
 }
 
-void *hak_alloc_zeroed(size_t n)
+NOINLINE static void *alloc_zeroed(size_t n)
 {
     bool zero = true;
     void *p;
@@ -212,6 +212,12 @@ void *hak_alloc_zeroed(size_t n)
         return NULL;
     sanitize_defined(p, n);
     return zero ? p : __builtin_memset(p, 0, n);
+}
+
+void *hak_alloc_zeroed(size_t n)
+{
+    void *p = hak_is_watched() ? hak_watched_hit(n) : NULL;
+    return p != NULL ? __builtin_memset(p, 0, n) : alloc_zeroed(n);
 }
 
 void *hak_alloc_aligned(size_t align, size_t n)

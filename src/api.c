@@ -32,7 +32,7 @@ void *hak_calloc(size_t count, size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    return hak_alloc_zeroed(n);
+    return front_calloc(n);
 }
 
 void *hak_realloc(void *p, size_t n)

@@ -1,4 +1,4 @@
-// front.h: the hit paths of malloc and free, inlined into each public name.
+// front.h: the hit paths of malloc, calloc and free, inlined into each public name.
 //
 // A hit touches the thread's word, the heap's table or a tag byte, one magazine and the block's
 // address: no call, no lock, no atomic read-modify-write, no stack. bench/fastpath counts the
@@ -33,6 +33,23 @@ ALWAYS_INLINE void *front_malloc_or(size_t n, void *(*slow)(size_t))
 ALWAYS_INLINE void *front_malloc(size_t n)
 {
     return front_malloc_or(n, hak_alloc_slow);
+}
+
+static inline void *front_none(size_t n)
+{
+    (void)n;
+    return NULL;
+}
+
+ALWAYS_INLINE void *front_calloc(size_t n)
+{
+    void *p = front_malloc_or(n, front_none);
+    if (unlikely(p == NULL))
+        return hak_alloc_zeroed(n); // which may find memory that is zero
+    if (!MITIGATE_ZERO)
+        return __builtin_memset(p, 0, n);
+    sanitize_defined(p, n);
+    return p;
 }
 
 ALWAYS_INLINE void front_free(void *p)

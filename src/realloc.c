@@ -17,6 +17,7 @@
 #include "alloc.h"
 #include "attach.h"
 #include "fault.h"
+#include "front.h"
 #include "harden.h"
 #include "large.h"
 #include "mapped.h"
@@ -49,6 +50,8 @@ static void *alloc_grown(size_t n)
         return NULL;
     void *p = hak_large_alloc(h, n, 1, false);
     hak_alloc_leave(h);
+    if (p != NULL && hak_is_watched())
+        hak_watched_large(p, n);
     return p;
 }
 
@@ -100,7 +103,7 @@ static void *move_block(void *p, size_t old_bytes, size_t n)
     bool in_units = grown && n > GROWN_SIZE_MIN && n <= CLASS_REQUEST_MAX;
     void *to = in_units ? alloc_grown(n) : NULL;
     if (to == NULL)
-        to = hak_alloc_slow(n);
+        to = front_malloc(n);
     if (to == NULL) {
         if (grown)
             return NULL;

@@ -86,7 +86,7 @@ endef
 
 # ---- targets on logical threads ----
 
-SCHED_TARGETS := fuzz_sched fuzz_reuse fuzz_exit fuzz_os
+SCHED_TARGETS := fuzz_sched fuzz_reuse fuzz_exit fuzz_os fuzz_profile
 SCHED_CANARIES := fuzz_deaths
 SCHED_PARTS := fuzz/scheduled.c fuzz/census.c fuzz/lives.c fuzz/exec.c fuzz/exec_heap.c \
     fuzz/exec_child.c fuzz/shadow.c fuzz/allocator.c fuzz/target.c fuzz/ops.c \

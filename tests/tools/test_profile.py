@@ -142,6 +142,19 @@ class Reading(unittest.TestCase):
         self.assertRegex(leaves, r"(?m)^ *lifetime: +1: below 10 us\n *\d+ +free_at_once$")
         self.assertIn("keep_zeroed", pprof("-dot", file))
 
+    def test_labels(self):
+        """As hakmem(7) says: freed blocks are in what was allocated, by calls below them."""
+        file = write("a.pb")
+        self.assertRegex(pprof("-tags", file), r"freed_by: Total +0\.0")
+        allocated = "-sample_index=alloc_space"
+        focused = pprof("-top", allocated, "-tagfocus=freed_by=other thread", file)
+        self.assertEqual(set(re.findall(r"(?m)(\w+)$", focused)) & set(KNOWN), {"cross"})
+        for form in ("-peek=cross", "-tree"):
+            text = pprof(form, allocated, "-tagleaf=freed_by", file)
+            below = re.search(r"\| cross\n((?: .*\n)+)", text)[1]
+            self.assertRegex(below, r"\|   other thread")
+            self.assertNotIn("same thread", below)
+
     def test_repeats(self):
         """The same random numbers, the same samples; others, others."""
         bytes_ = [[Profile(write(name, options=f"profile={INTERVAL},profile_seed={seed}")).of(f)[1]

@@ -44,6 +44,7 @@ ALLOCATOR(call_d)
 ALLOCATOR(call_e)
 ALLOCATOR(call_f)
 ALLOCATOR(call_g)
+ALLOCATOR(call_h)
 
 static bool is_in(uint32_t stack, const void *function)
 {
@@ -332,6 +333,26 @@ static void test_resize(void **state)
     hak_free(p);
 }
 
+// A block of a class that grows into units of its own is one of them too.
+static void test_growth(void **state)
+{
+    (void)state;
+    enum { BLOCKS = 60 };
+    size_t grown = CLASS_REQUEST_MAX;
+    double blocks = 0;
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        void *p = call_h(GROWN_SIZE_MIN / 2);
+        struct profile_sums before = sums_of(NULL);
+        p = hak_realloc(p, grown);
+        assert_non_null(p);
+        struct profile_sums after = sums_of(NULL);
+        blocks += less(after.allocated, before.allocated).blocks;
+        hak_free(p);
+    }
+    double weight = hak_interval_weight(grown, INTERVAL);
+    assert_true(fabs(blocks - BLOCKS) <= 4 * sqrt(BLOCKS * (weight - 1)) + 0.001);
+}
+
 // ---- room ----
 
 // Without room for more samples blocks are handed out all the same, and counted as lost.
@@ -386,8 +407,8 @@ int main(void)
         cmocka_unit_test(test_estimates),     cmocka_unit_test(test_live),
         cmocka_unit_test(test_lifetimes),     cmocka_unit_test(test_other_threads),
         cmocka_unit_test(test_short_threads), cmocka_unit_test(test_fork),
-        cmocka_unit_test(test_resize),        cmocka_unit_test(test_full),
-        cmocka_unit_test(test_readers),
+        cmocka_unit_test(test_resize),        cmocka_unit_test(test_growth),
+        cmocka_unit_test(test_full),          cmocka_unit_test(test_readers),
         cmocka_unit_test(test_many_stacks), // the last: it fills the tables
     };
     setenv("HAKMEM_OPTIONS", "profile=4096,profile_seed=5", 1);
