@@ -363,7 +363,7 @@ static void faults(const void *argument)
 {
     pthread_t thread;
     (void)argument;
-    start(STILL);
+    start(STILL ",arena_mib=64");
     read_from_disk();
     CHILD_CHECK(pthread_create(&thread, NULL, other_thread, NULL) == 0);
     CHILD_CHECK(pthread_join(thread, NULL) == 0);

@@ -100,7 +100,7 @@ static void asked_too_late(const void *argument)
 {
     sigset_t asked;
     (void)argument;
-    start("stats_signal=12,stats=0");
+    start("stats_signal=12,stats=0,arena_mib=64");
     sigemptyset(&asked);
     sigaddset(&asked, SIGUSR2);
     sigprocmask(SIG_BLOCK, &asked, NULL);
@@ -113,7 +113,7 @@ static void asked_too_late(const void *argument)
 static void without_a_format(const void *argument)
 {
     (void)argument;
-    start("stats_signal=12,stats=3");
+    start("stats_signal=12,stats=3,arena_mib=64");
     CHILD_CHECK(ask(1000, 0) == 0);
 }
 
