@@ -162,8 +162,13 @@ _Static_assert(is_power_of_two_constant(MAGAZINE_BLOCKS_MAX + 1), "with the sent
 #define HELD_BLOCKS_MAX 32u
 #define HELD_TOTAL_MAX 4096u
 #define HELD_ARENA_SHARE 64u
-// Of each heap's, so many units keep their memory (4.5 MiB), for the purge delay at most.
-#define HELD_WARM_UNITS RECENT_UNITS_MAX
+// Of each heap's, so many units keep their memory (4.5 MiB), for the purge delay at most; up to so
+// many (32 MiB) while all heaps together keep less than that (64 MiB).
+#define HELD_WARM_SURE RECENT_UNITS_MAX
+#define HELD_WARM_UNITS SMALL_OR(80u, 512u)
+#define HELD_WARM_TOTAL (2 * HELD_WARM_UNITS)
+// Pages that clearing a held block asks the system about at a time.
+#define CLEAR_PAGES SMALL_OR((size_t)4, (size_t)256)
 // A held block may be so many units longer than a request that it serves.
 #define HELD_SPARE_UNITS 4u
 // Each guard splits a mapping in up to three; vm.max_map_count is 65530 unless raised.

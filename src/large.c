@@ -350,16 +350,16 @@ bool hak_large_resize(struct heap *h, struct slab *s, size_t n)
         return false;
     if (units > have && !extend(s, units)) {
         if (MITIGATE_GUARDS)
-            (void)hak_fence_move(s, before); // there was one
+            (void)hak_fence_move(s, before, false); // there was one
         return false;
     }
-    if (MITIGATE_GUARDS && end > before && !hak_fence_move(s, end))
+    if (MITIGATE_GUARDS && end > before && !hak_fence_move(s, end, false))
         return false;
     set_bytes(s, n);
     if (gives)
         give_tail(h, s, units);
     if (MITIGATE_GUARDS && end <= before)
-        (void)hak_fence_move(s, end);
+        (void)hak_fence_move(s, end, false);
     hak_count(&h->counters.large_bytes, end - before);
     sanitize_take_more(hak_slab_base(s), n, units * UNIT_SIZE);
     return true;
