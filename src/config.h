@@ -108,7 +108,8 @@ _Static_assert(SLAB_WORDS_MAX >= 1 && SLAB_WORDS_MAX <= 64, "bitmaps are 1 to 64
 _Static_assert(LARGE_SIZE_MAX > CLASS_SIZE_MAX, "the large tier begins where classes end");
 // A block that realloc makes larger than this gets units of its own, in which it grows in place.
 // Where it leaves a block of so many bytes or more, that goes past the magazine.
-#define GROWN_SIZE_MIN (HAK_MITIGATIONS != 0 ? CLASS_REQUEST_MAX : 3 * UNIT_SIZE)
+#define GROWN_SIZE_MIN (3 * UNIT_SIZE)
+#define GROWN_SIZE_MAX (HAK_MITIGATIONS != 0 ? LARGE_SIZE_MAX : CLASS_REQUEST_MAX)
 #define GROWN_PAST_MIN (UNIT_SIZE / 4)
 // Freed large and huge blocks that a heap keeps: at most so many, of at most so many units in all
 // (4.5 MiB: two of 2 MiB, one of 4 with what a program puts in front of it).
@@ -167,10 +168,14 @@ _Static_assert(is_power_of_two_constant(MAGAZINE_BLOCKS_MAX + 1), "with the sent
 #define HELD_WARM_SURE RECENT_UNITS_MAX
 #define HELD_WARM_UNITS SMALL_OR(80u, 512u)
 #define HELD_WARM_TOTAL (2 * HELD_WARM_UNITS)
-// Pages that clearing a held block asks the system about at a time.
+// Clearing a held block of more bytes asks the system first which pages are in memory, so many of
+// them at a time.
+#define CLEAR_PLAIN_MAX SMALL_OR(2 * UNIT_SIZE, 16 * UNIT_SIZE)
 #define CLEAR_PAGES SMALL_OR((size_t)4, (size_t)256)
 // A held block may be so many units longer than a request that it serves.
 #define HELD_SPARE_UNITS 4u
+// ... and so many times longer than a request of a block that grows.
+#define HELD_GROWTH 3u
 // Each guard splits a mapping in up to three; vm.max_map_count is 65530 unless raised.
 #define GUARDS_MAX 16384u
 // The guards of a large block: units before it that are 1 or 2 times as many as its alignment (1

@@ -71,13 +71,17 @@ static void add_warm(struct held *held, const struct slab *s, bool more)
         fetch_add_relaxed(HELD_WARM, &total_warm, more ? units : -units);
 }
 
-// Whole pages read as zero from now on. Those that nobody touched, or that are swapped out, are not
-// brought into memory for that.
+// Whole pages read as zero from now on. Of many, those that nobody touched, or that are swapped out,
+// are not brought into memory for that.
 static void clear(char *p, size_t bytes)
 {
     unsigned char there[CLEAR_PAGES];
     size_t page = os_page_size();
     sanitize_open(p, bytes);
+    if (bytes <= CLEAR_PLAIN_MAX) {
+        __builtin_memset(p, 0, bytes);
+        return;
+    }
     while (bytes != 0) {
         size_t length = min_size(bytes, CLEAR_PAGES * page), at = 0;
         if (!hak_os_resident(p, length, there))
@@ -232,28 +236,30 @@ void hak_held_keep(struct held *held, struct slab *s, size_t end, uint64_t now_m
 
 // ---- again ----
 
-static bool fits(const struct slab *s, enum slab_state state, uint32_t units, size_t align)
+static bool fits(const struct slab *s, const struct held_request *want)
 {
     uint32_t has = own_load(&s->units);
-    return own_load(&s->state) == state && has >= units && has - units <= HELD_SPARE_UNITS &&
-           ((uintptr_t)hak_slab_base(s) & (align - 1)) == 0;
+    return own_load(&s->state) == want->state && has >= want->units &&
+           has - want->units <= want->spare &&
+           ((uintptr_t)hak_slab_base(s) & (want->align - 1)) == 0;
 }
 
-// How well a block that fits serves a request: warm ones, then those whose guard need not move.
-static unsigned merit(const struct slab *s, size_t end)
+// How well a block that fits serves the request: warm ones, then those whose guard need not move.
+static uint32_t merit(const struct slab *s, const struct held_request *want)
 {
-    return (is_warm(s) ? 2 : 0) + (own_load(&s->bytes) == end);
+    if (want->grows)
+        return own_load(&s->units);
+    return (is_warm(s) ? 2 : 0) + (own_load(&s->bytes) == want->end);
 }
 
 // The best that fits, then the oldest; its predecessor in *before.
-static struct slab *find(struct held *held, enum slab_state state, uint32_t units, size_t end,
-                         size_t align, struct slab **before)
+static struct slab *find(struct held *held, const struct held_request *want, struct slab **before)
 {
     struct slab *found = NULL, *previous = NULL;
     for (struct slab *s = held->oldest; s != NULL; previous = s, s = s->next) {
         if (MITIGATE_QUARANTINE && s == held->newest)
             break; // never the one that was freed last
-        if (!fits(s, state, units, align) || (found != NULL && merit(found, end) >= merit(s, end)))
+        if (!fits(s, want) || (found != NULL && merit(found, want) >= merit(s, want)))
             continue;
         found = s;
         *before = previous;
@@ -269,10 +275,10 @@ static bool reopen(struct slab *s, size_t end)
                            : os_commit(hak_slab_base(s), max_size(end, own_load(&s->bytes)));
 }
 
-struct slab *hak_held_take(struct held *held, enum slab_state state, uint32_t units, size_t end,
-                           size_t align, bool zero)
+struct slab *hak_held_take(struct held *held, const struct held_request *want)
 {
-    struct slab *before = NULL, *s = find(held, state, units, end, align, &before);
+    struct slab *before = NULL, *s = find(held, want, &before);
+    size_t end = want->end;
     if (s == NULL)
         return NULL;
     size_t had = own_load(&s->bytes), reached = own_load(&s->reached);
@@ -283,7 +289,7 @@ struct slab *hak_held_take(struct held *held, enum slab_state state, uint32_t un
     if (!reopen(s, end))
         return NULL;
     take_out(held, before, s);
-    if (zero && !FREE_IS_ZERO && reached != 0) {
+    if (want->zero && !FREE_IS_ZERO && reached != 0) {
         sanitize_open(hak_slab_base(s), end);
         __builtin_memset(hak_slab_base(s), 0, min_size(reached, end));
     }

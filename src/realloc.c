@@ -48,7 +48,7 @@ static void *alloc_grown(size_t n)
     struct heap *h = hak_alloc_enter();
     if (h == NULL)
         return NULL;
-    void *p = hak_large_alloc(h, n, 1, false);
+    void *p = HEAP_HAS_HELD ? hak_large_alloc_growing(h, n) : hak_large_alloc(h, n, 1, false);
     hak_alloc_leave(h);
     if (p != NULL && hak_is_watched())
         hak_watched_large(p, n);
@@ -100,7 +100,7 @@ static void *move_block(void *p, size_t old_bytes, size_t n)
 {
     int saved = errno;
     bool grown = n > old_bytes;
-    bool in_units = grown && n > GROWN_SIZE_MIN && n <= CLASS_REQUEST_MAX;
+    bool in_units = grown && n > GROWN_SIZE_MIN && n <= GROWN_SIZE_MAX;
     void *to = in_units ? alloc_grown(n) : NULL;
     if (to == NULL)
         to = front_malloc(n);
