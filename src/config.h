@@ -91,6 +91,9 @@ _Static_assert(CLASS_SIZE_MAX <= SUPERSLAB_SIZE / 8, "a slab of the largest clas
 // Classes from here up are refilled with used blocks first, then block by block, so that calloc
 // knows a block that no one has touched since the kernel zeroed its pages.
 #define ZERO_TRACKED_MIN SMALL_OR((size_t)512, (size_t)4096)
+// Of blocks up to here a heap keeps an empty slab for a while. With mitigations they go through it
+// one by one: the quarantine holds the others back.
+#define KEPT_SIZE_MAX (HAK_MITIGATIONS != 0 ? UNIT_SIZE + UNIT_SIZE / 4 : UNIT_SIZE / 2)
 // The allocator's record of a unit: two lines of fields, then the first words of the free and of
 // the remote bitmap. The words of slabs of many blocks that do not fit lie in a table of their own,
 // so that records are dense and other slabs do not touch it.
@@ -109,7 +112,6 @@ _Static_assert(LARGE_SIZE_MAX > CLASS_SIZE_MAX, "the large tier begins where cla
 // A block that realloc makes larger than this gets units of its own, in which it grows in place.
 // Where it leaves a block of so many bytes or more, that goes past the magazine.
 #define GROWN_SIZE_MIN (3 * UNIT_SIZE)
-#define GROWN_SIZE_MAX (HAK_MITIGATIONS != 0 ? LARGE_SIZE_MAX : CLASS_REQUEST_MAX)
 #define GROWN_PAST_MIN (UNIT_SIZE / 4)
 // Freed large and huge blocks that a heap keeps: at most so many, of at most so many units in all
 // (4.5 MiB: two of 2 MiB, one of 4 with what a program puts in front of it).
