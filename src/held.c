@@ -56,11 +56,10 @@ static size_t bytes_of(const struct slab *s)
     return own_load(&s->units) * UNIT_SIZE;
 }
 
-// Whether a guard begins at that end of the block. If not, what lies behind it may have been written to.
-static bool is_guarded(const struct slab *s, size_t end)
+// Bytes before its last guard. Those behind its end were to be guarded, and may be written to.
+static size_t open_of(const struct slab *s)
 {
-    size_t guard = MITIGATE_GUARDS ? own_load(&s->touched) : 0;
-    return guard != 0 && end == bytes_of(s) - guard;
+    return bytes_of(s) - (MITIGATE_GUARDS ? own_load(&s->touched) : 0);
 }
 
 static void add_warm(struct held *held, const struct slab *s, bool more)
@@ -133,8 +132,7 @@ static bool release_oldest(struct held *held, uint64_t now_ms)
     if (!os_commit(base, units * UNIT_SIZE))
         return false;
     take_out(held, NULL, s);
-    bool guarded = is_guarded(s, own_load(&s->bytes));
-    size_t reached = guarded ? own_load(&s->reached) : bytes_of(s);
+    size_t reached = max_size(own_load(&s->reached), MITIGATE_QUARANTINE ? 0 : open_of(s));
     bool is_empty = reached != 0;
     if (FREE_IS_ZERO && is_empty) {
         is_empty = !os_decommit(hak_slab_base(s), reached);
@@ -190,18 +188,17 @@ static void bound_warm(struct held *held, uint64_t now_ms)
 }
 
 // A block that is not to stay warm loses its memory at once. False if the system refuses.
-static bool take_access(struct slab *s, size_t end, bool warm)
+static bool take_access(struct slab *s, bool warm)
 {
     char *base = hak_slab_base(s);
-    bool guarded = is_guarded(s, end);
-    size_t bytes = bytes_of(s);
-    size_t reached = guarded ? min_size(max_size(own_load(&s->reached), end), bytes) : bytes;
+    size_t open = open_of(s);
+    size_t reached = min_size(max_size(own_load(&s->reached), open), bytes_of(s));
     if (warm && FREE_IS_ZERO)
-        clear(base, guarded ? end : bytes);
+        clear(base, open);
     own_store(&s->reached, warm ? reached : 0);
-    if (MITIGATE_QUARANTINE && guarded && !warm)
-        return os_protect_none(base, reached);
-    return (warm || os_decommit(base, reached)) && (!MITIGATE_QUARANTINE || os_hide(base, end));
+    if (MITIGATE_QUARANTINE)
+        return warm ? os_hide(base, open) : os_protect_none(base, reached);
+    return warm || os_decommit(base, reached);
 }
 
 bool hak_held_add(struct held *held, struct slab *s, size_t end, uint64_t now_ms)
@@ -215,7 +212,7 @@ bool hak_held_add(struct held *held, struct slab *s, size_t end, uint64_t now_ms
     bool warm = own_load(&s->units) <= HELD_WARM_UNITS;
     if (SHARES_WARM && !warm)
         return false;
-    if (!take_access(s, end, warm))
+    if (!take_access(s, warm))
         return false;
     append(held, s, end, now_ms);
     bound_warm(held, now_ms);
@@ -227,7 +224,7 @@ bool hak_held_add(struct held *held, struct slab *s, size_t end, uint64_t now_ms
 void hak_held_keep(struct held *held, struct slab *s, size_t end, uint64_t now_ms)
 {
     if (FREE_IS_ZERO)
-        clear(hak_slab_base(s), end);
+        clear(hak_slab_base(s), open_of(s));
     own_store(&s->reached, bytes_of(s));
     append(held, s, end, now_ms);
     while (held->oldest != NULL && held->oldest->next != NULL && release_oldest(held, now_ms))
@@ -271,8 +268,7 @@ static bool reopen(struct slab *s, size_t end)
 {
     if (!MITIGATE_QUARANTINE)
         return !MITIGATE_GUARDS || hak_fence_move(s, end, true);
-    return MITIGATE_GUARDS ? hak_fence_open(s, end)
-                           : os_commit(hak_slab_base(s), max_size(end, own_load(&s->bytes)));
+    return MITIGATE_GUARDS ? hak_fence_open(s, end) : os_commit(hak_slab_base(s), bytes_of(s));
 }
 
 struct slab *hak_held_take(struct held *held, const struct held_request *want)
@@ -281,11 +277,9 @@ struct slab *hak_held_take(struct held *held, const struct held_request *want)
     size_t end = want->end;
     if (s == NULL)
         return NULL;
-    size_t had = own_load(&s->bytes), reached = own_load(&s->reached);
-    if (FREE_IS_ZERO && !STAYS_ZERO && is_warm(s)) // while what is to be hidden is accessible
-        clear(hak_slab_base(s), is_guarded(s, had) ? had : reached);
-    if (had < end && !is_guarded(s, had) && !os_decommit(hak_slab_base(s) + had, end - had))
-        return NULL;
+    size_t reached = own_load(&s->reached);
+    if (FREE_IS_ZERO && !STAYS_ZERO && reached != 0) // while what is to be hidden is accessible
+        clear(hak_slab_base(s), open_of(s));
     if (!reopen(s, end))
         return NULL;
     take_out(held, before, s);
