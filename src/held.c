@@ -70,7 +70,7 @@ static void add_warm(struct held *held, const struct slab *s, bool more)
         fetch_add_relaxed(HELD_WARM, &total_warm, more ? units : -units);
 }
 
-// Whole pages read as zero from now on. Of many, those that nobody touched, or that are swapped out,
+// Whole pages read as zero from now on. Of many, those that nobody touched or that are swapped out
 // are not brought into memory for that.
 static void clear(char *p, size_t bytes)
 {

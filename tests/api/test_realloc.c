@@ -270,8 +270,8 @@ int main(void)
         cmocka_unit_test(same_size_stays),      cmocka_unit_test(failure_leaves_the_block),
         cmocka_unit_test(every_pair_of_tiers),  cmocka_unit_test(growth_in_steps),
         cmocka_unit_test(a_long_life),          cmocka_unit_test(aligned_blocks),
-        cmocka_unit_test(slow_growth),
-        cmocka_unit_test(shrinking_gives_back), cmocka_unit_test(growth_reuses_memory),
+        cmocka_unit_test(slow_growth),          cmocka_unit_test(shrinking_gives_back),
+        cmocka_unit_test(growth_reuses_memory),
     };
     return cmocka_run_group_tests_name("api_realloc", tests, NULL, NULL);
 }

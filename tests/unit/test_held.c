@@ -199,8 +199,7 @@ static void test_take(void **state)
     assert_null(take(SLAB_LARGE, 9 - HELD_SPARE_UNITS - 1, end, 1));
     assert_ptr_equal(take(SLAB_LARGE, 2, end, 1), s[0]);
     expect_zero(s[0], end);
-    assert_true(!MITIGATE_QUARANTINE ||
-                take(SLAB_LARGE, 2, end, 1) == NULL); // the latest
+    assert_true(!MITIGATE_QUARANTINE || take(SLAB_LARGE, 2, end, 1) == NULL); // the latest
     assert_true(hak_held_add(&held, s[3], end_of(s[3]), 0));
     assert_int_equal(held.warm, 9 + 2 + 2);
     hak_held_trim(&held, 50, 100);
