@@ -18,8 +18,8 @@
 // A block that serves a shorter request keeps what it had of memory, behind its end, where the
 // guard is: a buffer that grows again, as the last one did, needs no new pages.
 //
-//   |guard|.. end ..|guard: in memory, zero (FREE_IS_ZERO) |guard: reads as zero|
-//                                                          ^ reached
+//   |guard|.. end ..|guard: in memory, zero (CLEARS) |guard: reads as zero|
+//                                                    ^ reached
 #include "held.h"
 
 #include <seam/os.h>
@@ -29,10 +29,10 @@
 #include "guard.h"
 #include "pool.h"
 
-// What slab.free_blocks says of a block in a queue: when it was freed, in ms; slab.bytes: its end.
+// Of a block in a queue slab.free_blocks says when it was freed, in ms, and slab.bytes its end.
 
-// A held block was cleared, and nobody could write to it since.
-#define STAYS_ZERO (FREE_IS_ZERO && MITIGATE_QUARANTINE)
+// A block is cleared when it is held; with the quarantine nobody can write to it after that.
+#define CLEARS (FREE_IS_ZERO || MITIGATE_QUARANTINE)
 
 static struct atomic_u32 total, total_warm;
 
@@ -170,7 +170,7 @@ static bool is_over(const struct held *held, size_t units_max)
 }
 
 // Where memory need not be cleared it may serve anyone.
-#define SHARES_WARM (!MITIGATE_QUARANTINE && !FREE_IS_ZERO)
+#define SHARES_WARM (!CLEARS)
 
 static bool is_too_warm(const struct held *held)
 {
@@ -193,7 +193,7 @@ static bool take_access(struct slab *s, bool warm)
     char *base = hak_slab_base(s);
     size_t open = open_of(s);
     size_t reached = min_size(max_size(own_load(&s->reached), open), bytes_of(s));
-    if (warm && FREE_IS_ZERO)
+    if (warm && CLEARS)
         clear(base, open);
     own_store(&s->reached, warm ? reached : 0);
     if (MITIGATE_QUARANTINE)
@@ -223,7 +223,7 @@ bool hak_held_add(struct held *held, struct slab *s, size_t end, uint64_t now_ms
 
 void hak_held_keep(struct held *held, struct slab *s, size_t end, uint64_t now_ms)
 {
-    if (FREE_IS_ZERO)
+    if (CLEARS)
         clear(hak_slab_base(s), open_of(s));
     own_store(&s->reached, bytes_of(s));
     append(held, s, end, now_ms);
@@ -278,12 +278,12 @@ struct slab *hak_held_take(struct held *held, const struct held_request *want)
     if (s == NULL)
         return NULL;
     size_t reached = own_load(&s->reached);
-    if (FREE_IS_ZERO && !STAYS_ZERO && reached != 0) // while what is to be hidden is accessible
+    if (FREE_IS_ZERO && !MITIGATE_QUARANTINE && reached != 0) // while what is to be hidden is accessible
         clear(hak_slab_base(s), open_of(s));
     if (!reopen(s, end))
         return NULL;
     take_out(held, before, s);
-    if (want->zero && !FREE_IS_ZERO && reached != 0) {
+    if (want->zero && !CLEARS && reached != 0) {
         sanitize_open(hak_slab_base(s), end);
         __builtin_memset(hak_slab_base(s), 0, min_size(reached, end));
     }

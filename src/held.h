@@ -28,7 +28,7 @@ struct held_request {
     enum slab_state state;
     uint32_t units, spare; // it may be longer by so many
     size_t end, align;
-    bool zero;  // it reads as zero; with FREE_IS_ZERO always
+    bool zero;  // it reads as zero; with FREE_IS_ZERO or the quarantine always
     bool grows; // the longest is the best
 };
 
