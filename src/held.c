@@ -278,7 +278,8 @@ struct slab *hak_held_take(struct held *held, const struct held_request *want)
     if (s == NULL)
         return NULL;
     size_t reached = own_load(&s->reached);
-    if (FREE_IS_ZERO && !MITIGATE_QUARANTINE && reached != 0) // while what is to be hidden is accessible
+    // While what is to be hidden is accessible.
+    if (FREE_IS_ZERO && !MITIGATE_QUARANTINE && reached != 0)
         clear(hak_slab_base(s), open_of(s));
     if (!reopen(s, end))
         return NULL;
