@@ -45,6 +45,11 @@ static inline void hak_canary_write(void *p, size_t bytes, size_t n)
     *(uint64_t *)place = hak_canary_at(place) ^ (bytes - CANARY_BYTES - n) << CANARY_SLACK_SHIFT;
 }
 
+static inline void hak_canary_clear(void *p, size_t bytes)
+{
+    *(uint64_t *)((char *)p + bytes - CANARY_BYTES) = 0;
+}
+
 // The bytes that were asked for; a fault if the canary was written to.
 static inline size_t hak_canary_read(const void *p, unsigned class_index, size_t bytes)
 {

@@ -91,6 +91,9 @@ _Static_assert(CLASS_SIZE_MAX <= SUPERSLAB_SIZE / 8, "a slab of the largest clas
 // Classes from here up are refilled with used blocks first, then block by block, so that calloc
 // knows a block that no one has touched since the kernel zeroed its pages.
 #define ZERO_TRACKED_MIN SMALL_OR((size_t)512, (size_t)4096)
+// Of blocks up to here a heap keeps an empty slab for a while. With mitigations they go through it
+// one by one: the quarantine holds the others back.
+#define KEPT_SIZE_MAX (HAK_MITIGATIONS != 0 ? UNIT_SIZE + UNIT_SIZE / 4 : UNIT_SIZE / 2)
 // The allocator's record of a unit: two lines of fields, then the first words of the free and of
 // the remote bitmap. The words of slabs of many blocks that do not fit lie in a table of their own,
 // so that records are dense and other slabs do not touch it.
@@ -108,7 +111,7 @@ _Static_assert(SLAB_WORDS_MAX >= 1 && SLAB_WORDS_MAX <= 64, "bitmaps are 1 to 64
 _Static_assert(LARGE_SIZE_MAX > CLASS_SIZE_MAX, "the large tier begins where classes end");
 // A block that realloc makes larger than this gets units of its own, in which it grows in place.
 // Where it leaves a block of so many bytes or more, that goes past the magazine.
-#define GROWN_SIZE_MIN (HAK_MITIGATIONS != 0 ? CLASS_REQUEST_MAX : 3 * UNIT_SIZE)
+#define GROWN_SIZE_MIN (3 * UNIT_SIZE)
 #define GROWN_PAST_MIN (UNIT_SIZE / 4)
 // Freed large and huge blocks that a heap keeps: at most so many, of at most so many units in all
 // (4.5 MiB: two of 2 MiB, one of 4 with what a program puts in front of it).
@@ -162,10 +165,19 @@ _Static_assert(is_power_of_two_constant(MAGAZINE_BLOCKS_MAX + 1), "with the sent
 #define HELD_BLOCKS_MAX 32u
 #define HELD_TOTAL_MAX 4096u
 #define HELD_ARENA_SHARE 64u
-// Of each heap's, so many units keep their memory (4.5 MiB), for the purge delay at most.
-#define HELD_WARM_UNITS RECENT_UNITS_MAX
+// Of each heap's, so many units keep their memory (4.5 MiB), for the purge delay at most; up to so
+// many (32 MiB) while all heaps together keep less than that (64 MiB).
+#define HELD_WARM_SURE RECENT_UNITS_MAX
+#define HELD_WARM_UNITS SMALL_OR(80u, 512u)
+#define HELD_WARM_TOTAL (2 * HELD_WARM_UNITS)
+// Clearing a held block of more bytes asks the system first which pages are in memory, so many of
+// them at a time.
+#define CLEAR_PLAIN_MAX SMALL_OR(2 * UNIT_SIZE, 16 * UNIT_SIZE)
+#define CLEAR_PAGES SMALL_OR((size_t)4, (size_t)256)
 // A held block may be so many units longer than a request that it serves.
 #define HELD_SPARE_UNITS 4u
+// ... and so many times longer than a request of a block that grows.
+#define HELD_GROWTH 3u
 // Each guard splits a mapping in up to three; vm.max_map_count is 65530 unless raised.
 #define GUARDS_MAX 16384u
 // The guards of a large block: units before it that are 1 or 2 times as many as its alignment (1

@@ -46,7 +46,7 @@ void hak_fence_set(struct slab *s, uint32_t lead, size_t end)
     set_last(s, end);
 }
 
-bool hak_fence_move(struct slab *s, size_t end)
+bool hak_fence_move(struct slab *s, size_t end, bool keep)
 {
     size_t bytes = last_guard(s, end), has = own_load(&s->touched);
     if (bytes == 0)
@@ -57,7 +57,9 @@ bool hak_fence_move(struct slab *s, size_t end)
     }
     if (bytes < has && !os_commit(hak_slab_base(s) + end - (has - bytes), has - bytes))
         return false;
-    if (bytes > has && !os_protect_none(hak_slab_base(s) + end, bytes - has))
+    char *base = hak_slab_base(s);
+    if (bytes > has &&
+        !(keep ? os_hide(base + end, bytes - has) : os_protect_none(base + end, bytes - has)))
         return true; // it stays shorter
     note_last(s, end);
     return true;

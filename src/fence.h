@@ -23,7 +23,8 @@ struct margin hak_fence_margin(struct random_source *random, size_t align_units)
 void hak_fence_set(struct slab *s, uint32_t lead, size_t end);
 
 // The block is to be accessible to another end. False if the system refuses: nothing has changed.
-bool hak_fence_move(struct slab *s, size_t end);
+// `keep`: what the guard takes stays in memory.
+bool hak_fence_move(struct slab *s, size_t end, bool keep);
 
 // The block, whose units are all inaccessible, becomes accessible to its end. False as above.
 bool hak_fence_open(struct slab *s, size_t end);

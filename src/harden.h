@@ -62,6 +62,14 @@ ALWAYS_INLINE void hak_harden_take(void *p, unsigned class_index, size_t n, bool
     }
 }
 
+// Clears a block of which the user had n bytes. The slack, which was looked at, is zero already.
+ALWAYS_INLINE void hak_harden_clear_long(void *p, size_t bytes, size_t n)
+{
+    __builtin_memset(p, 0, n);
+    if (MITIGATE_CANARY)
+        hak_canary_clear(p, bytes);
+}
+
 // The user gave the block back: it must be one that is handed out, with nothing written behind it.
 // It is zeroed. Returns for how many bytes it was handed out, if the canary tells, 1 at least.
 ALWAYS_INLINE size_t hak_harden_give(void *p, unsigned class_index)
@@ -89,7 +97,7 @@ ALWAYS_INLINE size_t hak_harden_give(void *p, unsigned class_index)
     if (FREE_IS_ZERO && hak_harden_is_short(class_index))
         hak_zero_set_short(p, bytes);
     else if (FREE_IS_ZERO)
-        __builtin_memset(p, 0, bytes);
+        hak_harden_clear_long(p, bytes, n);
     return n;
 }
 

@@ -145,7 +145,7 @@ static void place(struct heap *h, struct slab *s)
     if (!hak_slab_is_empty(s))
         return;
     bool only_one = h->first[class_index] == s && h->last[class_index] == s;
-    if (only_one && hak_class_bytes(class_index) <= UNIT_SIZE / 2)
+    if (only_one && hak_class_bytes(class_index) <= KEPT_SIZE_MAX)
         h->kept[class_index] = s;
     else
         release(h, class_index, s);

@@ -4,7 +4,7 @@
 //                                                                    or accessible -> the pool
 //
 //   units == sum of the lengths;  total == sum of count over all heaps
-//   warm == units of those with WARM in `free_blocks`, WARM_UNITS_MAX at most;  cold: reads as zero
+//   warm == units of those with slab.reached != 0;  total_warm == sum of warm over all heaps
 //   count is above HELD_BLOCKS_MAX only while the system refuses something
 //
 // Each held block may cost two more mappings of the process: `total` bounds them. A run that the
@@ -17,6 +17,9 @@
 //
 // A block that serves a shorter request keeps what it had of memory, behind its end, where the
 // guard is: a buffer that grows again, as the last one did, needs no new pages.
+//
+//   |guard|.. end ..|guard: in memory, zero (CLEARS) |guard: reads as zero|
+//                                                    ^ reached
 #include "held.h"
 
 #include <seam/os.h>
@@ -26,13 +29,12 @@
 #include "guard.h"
 #include "pool.h"
 
-// What slab.free_blocks says of a block in a queue: when it was freed, in ms, and whether its
-// memory is there; slab.bytes: its end.
-#define WARM 1u
-// A held block was cleared, and nobody could write to it since.
-#define STAYS_ZERO (FREE_IS_ZERO && MITIGATE_QUARANTINE)
+// Of a block in a queue slab.free_blocks says when it was freed, in ms, and slab.bytes its end.
 
-static struct atomic_u32 total;
+// A block is cleared when it is held; with the quarantine nobody can write to it after that.
+#define CLEARS (FREE_IS_ZERO || MITIGATE_QUARANTINE)
+
+static struct atomic_u32 total, total_warm;
 
 static uint32_t units_of(const struct slab *s)
 {
@@ -46,7 +48,7 @@ static char *base_of(const struct slab *s)
 
 static bool is_warm(const struct slab *s)
 {
-    return (own_load(&s->free_blocks) & WARM) != 0;
+    return own_load(&s->reached) != 0;
 }
 
 static size_t bytes_of(const struct slab *s)
@@ -54,33 +56,54 @@ static size_t bytes_of(const struct slab *s)
     return own_load(&s->units) * UNIT_SIZE;
 }
 
-// Whether a guard begins at the block's end. If not, what lies behind it may have been written to.
-static bool is_guarded(const struct slab *s)
+// Bytes before its last guard. Those behind its end were to be guarded, and may be written to.
+static size_t open_of(const struct slab *s)
 {
-    size_t guard = MITIGATE_GUARDS ? own_load(&s->touched) : 0;
-    return guard != 0 && own_load(&s->bytes) == bytes_of(s) - guard;
+    return bytes_of(s) - (MITIGATE_GUARDS ? own_load(&s->touched) : 0);
 }
 
-// The block, which is accessible, reads as zero from now on. Returns whether memory was given back
-// for that.
-static bool clear(const struct slab *s)
+static void add_warm(struct held *held, const struct slab *s, bool more)
 {
-    char *base = hak_slab_base(s);
-    if (os_decommit(base, bytes_of(s)))
-        return true;
-    if (FREE_IS_ZERO) {
-        sanitize_open(base, bytes_of(s));
-        __builtin_memset(base, 0, bytes_of(s));
+    uint32_t units = is_warm(s) ? own_load(&s->units) : 0;
+    held->warm += more ? units : -units;
+    if (units != 0)
+        fetch_add_relaxed(HELD_WARM, &total_warm, more ? units : -units);
+}
+
+// Whole pages read as zero from now on. Of many, those that nobody touched or that are swapped out
+// are not brought into memory for that.
+static void clear(char *p, size_t bytes)
+{
+    unsigned char there[CLEAR_PAGES];
+    size_t page = os_page_size();
+    sanitize_open(p, bytes);
+    if (bytes <= CLEAR_PLAIN_MAX) {
+        __builtin_memset(p, 0, bytes);
+        return;
     }
-    return false;
+    while (bytes != 0) {
+        size_t length = min_size(bytes, CLEAR_PAGES * page), at = 0;
+        if (!hak_os_resident(p, length, there))
+            __builtin_memset(there, 1, sizeof there);
+        while (at < length) {
+            size_t from = at;
+            bool resident = (there[at / page] & 1) != 0;
+            while (at < length && (there[at / page] & 1) == resident)
+                at += page;
+            if (resident || !os_decommit(p + from, at - from))
+                __builtin_memset(p + from, 0, at - from);
+        }
+        p += length;
+        bytes -= length;
+    }
 }
 
 static void make_cold(struct held *held, struct slab *s)
 {
-    if (!is_warm(s) || !os_decommit(hak_slab_base(s), bytes_of(s)))
+    if (!is_warm(s) || !os_decommit(hak_slab_base(s), own_load(&s->reached)))
         return;
-    own_store(&s->free_blocks, own_load(&s->free_blocks) & ~WARM);
-    held->warm -= own_load(&s->units);
+    add_warm(held, s, false);
+    own_store(&s->reached, 0);
 }
 
 // `before`: the block that was freed before s, or NULL.
@@ -94,7 +117,7 @@ static void take_out(struct held *held, struct slab *before, struct slab *s)
         held->newest = before;
     held->count--;
     held->units -= units_of(s);
-    held->warm -= is_warm(s) ? own_load(&s->units) : 0;
+    add_warm(held, s, false);
     fetch_add_relaxed(HELD_MINUS, &total, (uint32_t)-1);
     if (MITIGATE_QUARANTINE)
         hak_inaccessible_add(-(int64_t)own_load(&s->bytes));
@@ -109,7 +132,13 @@ static bool release_oldest(struct held *held, uint64_t now_ms)
     if (!os_commit(base, units * UNIT_SIZE))
         return false;
     take_out(held, NULL, s);
-    bool is_empty = (is_warm(s) || !is_guarded(s)) && !clear(s);
+    size_t reached = max_size(own_load(&s->reached), MITIGATE_QUARANTINE ? 0 : open_of(s));
+    bool is_empty = reached != 0;
+    if (FREE_IS_ZERO && is_empty) {
+        is_empty = !os_decommit(hak_slab_base(s), reached);
+        if (is_empty)
+            clear(hak_slab_base(s), reached);
+    }
     if (MITIGATE_GUARDS)
         hak_fence_drop(s);
     hak_slab_end(s);
@@ -117,7 +146,7 @@ static bool release_oldest(struct held *held, uint64_t now_ms)
     return true;
 }
 
-static void append(struct held *held, struct slab *s, size_t end, bool warm, uint64_t now_ms)
+static void append(struct held *held, struct slab *s, size_t end, uint64_t now_ms)
 {
     s->next = NULL;
     if (held->newest != NULL)
@@ -126,10 +155,10 @@ static void append(struct held *held, struct slab *s, size_t end, bool warm, uin
         held->oldest = s;
     held->newest = s;
     own_store(&s->bytes, end);
-    own_store(&s->free_blocks, ((uint32_t)now_ms & ~WARM) | (warm ? WARM : 0));
+    own_store(&s->free_blocks, (uint32_t)now_ms);
     held->count++;
     held->units += units_of(s);
-    held->warm += warm ? own_load(&s->units) : 0;
+    add_warm(held, s, true);
     fetch_add_relaxed(HELD_PLUS, &total, 1);
     if (MITIGATE_QUARANTINE)
         hak_inaccessible_add((int64_t)end);
@@ -141,24 +170,35 @@ static bool is_over(const struct held *held, size_t units_max)
 }
 
 // Where memory need not be cleared it may serve anyone.
-#define SHARES_WARM (!MITIGATE_QUARANTINE && !FREE_IS_ZERO)
+#define SHARES_WARM (!CLEARS)
+
+static bool is_too_warm(const struct held *held)
+{
+    return held->warm > HELD_WARM_UNITS ||
+           (held->warm > HELD_WARM_SURE &&
+            load_relaxed(HELD_WARM_READ, &total_warm) > HELD_WARM_TOTAL);
+}
 
 static void bound_warm(struct held *held, uint64_t now_ms)
 {
-    while (SHARES_WARM && held->warm > HELD_WARM_UNITS && release_oldest(held, now_ms))
+    while (SHARES_WARM && is_too_warm(held) && release_oldest(held, now_ms))
         ;
-    for (struct slab *s = held->oldest; s != NULL && held->warm > HELD_WARM_UNITS; s = s->next)
+    for (struct slab *s = held->oldest; s != NULL && is_too_warm(held); s = s->next)
         make_cold(held, s);
 }
 
 // A block that is not to stay warm loses its memory at once. False if the system refuses.
-static bool take_access(char *base, size_t end, bool warm)
+static bool take_access(struct slab *s, bool warm)
 {
-    if (warm && FREE_IS_ZERO)
-        __builtin_memset(base, 0, end);
+    char *base = hak_slab_base(s);
+    size_t open = open_of(s);
+    size_t reached = min_size(max_size(own_load(&s->reached), open), bytes_of(s));
+    if (warm && CLEARS)
+        clear(base, open);
+    own_store(&s->reached, warm ? reached : 0);
     if (MITIGATE_QUARANTINE)
-        return warm ? os_hide(base, end) : os_protect_none(base, end);
-    return warm || os_decommit(base, end);
+        return warm ? os_hide(base, open) : os_protect_none(base, reached);
+    return warm || os_decommit(base, reached);
 }
 
 bool hak_held_add(struct held *held, struct slab *s, size_t end, uint64_t now_ms)
@@ -172,9 +212,9 @@ bool hak_held_add(struct held *held, struct slab *s, size_t end, uint64_t now_ms
     bool warm = own_load(&s->units) <= HELD_WARM_UNITS;
     if (SHARES_WARM && !warm)
         return false;
-    if (!take_access(hak_slab_base(s), end, warm))
+    if (!take_access(s, warm))
         return false;
-    append(held, s, end, warm, now_ms);
+    append(held, s, end, now_ms);
     bound_warm(held, now_ms);
     while (is_over(held, units_max) && release_oldest(held, now_ms))
         ;
@@ -183,29 +223,40 @@ bool hak_held_add(struct held *held, struct slab *s, size_t end, uint64_t now_ms
 
 void hak_held_keep(struct held *held, struct slab *s, size_t end, uint64_t now_ms)
 {
-    append(held, s, end, true, now_ms);
+    if (CLEARS)
+        clear(hak_slab_base(s), open_of(s));
+    own_store(&s->reached, bytes_of(s));
+    append(held, s, end, now_ms);
     while (held->oldest != NULL && held->oldest->next != NULL && release_oldest(held, now_ms))
         ;
 }
 
 // ---- again ----
 
-static bool fits(const struct slab *s, enum slab_state state, uint32_t units, size_t align)
+static bool fits(const struct slab *s, const struct held_request *want)
 {
     uint32_t has = own_load(&s->units);
-    return own_load(&s->state) == state && has >= units && has - units <= HELD_SPARE_UNITS &&
-           ((uintptr_t)hak_slab_base(s) & (align - 1)) == 0;
+    return own_load(&s->state) == want->state && has >= want->units &&
+           has - want->units <= want->spare &&
+           ((uintptr_t)hak_slab_base(s) & (want->align - 1)) == 0;
 }
 
-// The best that fits: a warm one before a cold one, then the oldest; its predecessor in *before.
-static struct slab *find(struct held *held, enum slab_state state, uint32_t units, size_t align,
-                         struct slab **before)
+// How well a block that fits serves the request: warm ones, then those whose guard need not move.
+static uint32_t merit(const struct slab *s, const struct held_request *want)
+{
+    if (want->grows)
+        return own_load(&s->units);
+    return (is_warm(s) ? 2 : 0) + (own_load(&s->bytes) == want->end);
+}
+
+// The best that fits, then the oldest; its predecessor in *before.
+static struct slab *find(struct held *held, const struct held_request *want, struct slab **before)
 {
     struct slab *found = NULL, *previous = NULL;
     for (struct slab *s = held->oldest; s != NULL; previous = s, s = s->next) {
         if (MITIGATE_QUARANTINE && s == held->newest)
             break; // never the one that was freed last
-        if (!fits(s, state, units, align) || (found != NULL && is_warm(found) >= is_warm(s)))
+        if (!fits(s, want) || (found != NULL && merit(found, want) >= merit(s, want)))
             continue;
         found = s;
         *before = previous;
@@ -216,32 +267,26 @@ static struct slab *find(struct held *held, enum slab_state state, uint32_t unit
 static bool reopen(struct slab *s, size_t end)
 {
     if (!MITIGATE_QUARANTINE)
-        return !MITIGATE_GUARDS || hak_fence_move(s, end);
-    return MITIGATE_GUARDS ? hak_fence_open(s, end)
-                           : os_commit(hak_slab_base(s), max_size(end, own_load(&s->bytes)));
+        return !MITIGATE_GUARDS || hak_fence_move(s, end, true);
+    return MITIGATE_GUARDS ? hak_fence_open(s, end) : os_commit(hak_slab_base(s), bytes_of(s));
 }
 
-// What lies between the end that the block had and the one that it is to have reads as zero from
-// now on. False if the system refuses.
-static bool clear_behind(struct slab *s, size_t end)
+struct slab *hak_held_take(struct held *held, const struct held_request *want)
 {
-    char *base = hak_slab_base(s);
-    size_t had = own_load(&s->bytes);
-    if (had > end)
-        return !is_warm(s) || STAYS_ZERO || os_decommit(base + end, had - end);
-    return had == end || is_guarded(s) || os_decommit(base + had, end - had);
-}
-
-struct slab *hak_held_take(struct held *held, enum slab_state state, uint32_t units, size_t end,
-                           size_t align, bool zero)
-{
-    struct slab *before = NULL, *s = find(held, state, units, align, &before);
-    if (s == NULL || !clear_behind(s, end) || !reopen(s, end))
+    struct slab *before = NULL, *s = find(held, want, &before);
+    size_t end = want->end;
+    if (s == NULL)
+        return NULL;
+    size_t reached = own_load(&s->reached);
+    // While what is to be hidden is accessible.
+    if (FREE_IS_ZERO && !MITIGATE_QUARANTINE && reached != 0)
+        clear(hak_slab_base(s), open_of(s));
+    if (!reopen(s, end))
         return NULL;
     take_out(held, before, s);
-    if (is_warm(s) && (zero || FREE_IS_ZERO) && !STAYS_ZERO) {
+    if (want->zero && !CLEARS && reached != 0) {
         sanitize_open(hak_slab_base(s), end);
-        __builtin_memset(hak_slab_base(s), 0, min_size(own_load(&s->bytes), end));
+        __builtin_memset(hak_slab_base(s), 0, min_size(reached, end));
     }
     return s;
 }
@@ -249,7 +294,7 @@ struct slab *hak_held_take(struct held *held, enum slab_state state, uint32_t un
 void hak_held_trim(struct held *held, uint64_t now_ms, uint64_t delay_ms)
 {
     for (struct slab *s = held->oldest; s != NULL; s = s->next)
-        if ((uint32_t)now_ms - (own_load(&s->free_blocks) & ~WARM) > delay_ms)
+        if ((uint32_t)now_ms - own_load(&s->free_blocks) > delay_ms)
             make_cold(held, s);
 }
 

@@ -23,11 +23,17 @@ struct held {
 // heaps hold too much already.
 bool hak_held_add(struct held *held, struct slab *s, size_t end, uint64_t now_ms);
 
-// Takes a block out for a request of `units`, of which `end` bytes are to be accessible, at a
-// multiple of `align`: with its guards, accessible. `zero`, or FREE_IS_ZERO: it reads as zero. NULL
-// if there is none, or the system refuses.
-struct slab *hak_held_take(struct held *held, enum slab_state state, uint32_t units, size_t end,
-                           size_t align, bool zero);
+// What is asked for: `units`, of which `end` bytes are to be accessible, at a multiple of `align`.
+struct held_request {
+    enum slab_state state;
+    uint32_t units, spare; // it may be longer by so many
+    size_t end, align;
+    bool zero;  // it reads as zero; with FREE_IS_ZERO or the quarantine always
+    bool grows; // the longest is the best
+};
+
+// Takes a block out, with its guards, accessible. NULL if there is none, or the system refuses.
+struct slab *hak_held_take(struct held *held, const struct held_request *want);
 
 // Keeps a freed block that the system does not make accessible as a whole: it waits for better
 // times.

@@ -137,10 +137,9 @@ static void *hand_out_recent(struct heap *h, size_t n, size_t align, bool zero)
 }
 
 // One that was held back long enough.
-static void *hand_out_held(struct heap *h, enum slab_state state, size_t n, size_t align, bool zero)
+static void *hand_out_held(struct heap *h, size_t n, const struct held_request *want)
 {
-    struct slab *s = hak_held_take(&hak_heap_extra(h)->held, state, units_for(n), end_for(n), align,
-                                   zero);
+    struct slab *s = hak_held_take(&hak_heap_extra(h)->held, want);
     if (s == NULL)
         return NULL;
     own_store(&s->bytes, hak_large_usable(n));
@@ -150,8 +149,28 @@ static void *hand_out_held(struct heap *h, enum slab_state state, size_t n, size
 static void *hand_out_again(struct heap *h, enum slab_state state, size_t n, size_t align,
                             bool zero)
 {
-    return HEAP_HAS_HELD ? hand_out_held(h, state, n, align, zero)
-                         : hand_out_recent(h, n, align, zero);
+    if (!HEAP_HAS_HELD)
+        return hand_out_recent(h, n, align, zero);
+    struct held_request want = { .state = state,
+                                 .units = units_for(n),
+                                 .spare = HELD_SPARE_UNITS,
+                                 .end = end_for(n),
+                                 .align = align,
+                                 .zero = zero };
+    return hand_out_held(h, n, &want);
+}
+
+void *hak_large_alloc_growing(struct heap *h, size_t n)
+{
+    uint32_t units = units_for(n);
+    struct held_request want = { .state = SLAB_LARGE,
+                                 .units = units,
+                                 .spare = HELD_GROWTH * units,
+                                 .end = end_for(n),
+                                 .align = 1,
+                                 .grows = true };
+    void *p = HEAP_HAS_HELD ? hand_out_held(h, n, &want) : NULL;
+    return p != NULL ? p : hak_large_alloc(h, n, 1, false);
 }
 
 static struct margin random_margin(struct heap *h, size_t align_units)
@@ -315,6 +334,12 @@ static void give_tail(struct heap *h, struct slab *s, uint32_t keep)
     release_units(unit + keep, units - keep, h->now_ms);
 }
 
+// A block with guards keeps a few units behind a shorter end, and all behind a longer one.
+static bool gives_tail(const struct slab *s, uint32_t units, size_t end)
+{
+    return end <= end_of(s) && own_load(&s->units) > units + HELD_SPARE_UNITS;
+}
+
 static bool extend(struct slab *s, uint32_t units)
 {
     uint32_t unit = hak_slab_unit(s);
@@ -345,21 +370,21 @@ bool hak_large_resize(struct heap *h, struct slab *s, size_t n)
     size_t end = end_for(n), before = end_of(s);
     if (MITIGATE_CANARY)
         check_canary(s);
-    bool gives = have > units + (MITIGATE_GUARDS ? HELD_SPARE_UNITS : 0);
+    bool gives = have > units && (!MITIGATE_GUARDS || gives_tail(s, units, end));
     if (MITIGATE_GUARDS && (gives || units > have) && !hak_fence_remove_last(s))
         return false;
     if (units > have && !extend(s, units)) {
         if (MITIGATE_GUARDS)
-            (void)hak_fence_move(s, before); // there was one
+            (void)hak_fence_move(s, before, false); // there was one
         return false;
     }
-    if (MITIGATE_GUARDS && end > before && !hak_fence_move(s, end))
+    if (MITIGATE_GUARDS && end > before && !hak_fence_move(s, end, false))
         return false;
     set_bytes(s, n);
     if (gives)
         give_tail(h, s, units);
     if (MITIGATE_GUARDS && end <= before)
-        (void)hak_fence_move(s, end);
+        (void)hak_fence_move(s, end, false);
     hak_count(&h->counters.large_bytes, end - before);
     sanitize_take_more(hak_slab_base(s), n, units * UNIT_SIZE);
     return true;

@@ -15,6 +15,9 @@ size_t hak_large_usable(size_t n);
 // `align`: a power of two up to SUPERSLAB_SIZE. `zero`: its memory reads as zero.
 void *hak_large_alloc(struct heap *h, size_t n, size_t align, bool zero);
 
+// For a block that grew and will again: where it can, if memory was kept there. n as above.
+void *hak_large_alloc_growing(struct heap *h, size_t n);
+
 // Any n, `align` any power of two.
 void *hak_huge_alloc(struct heap *h, size_t n, size_t align, bool zero);
 

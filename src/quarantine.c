@@ -9,14 +9,22 @@
 
 static void *take_shuffled(struct quarantine *q, const void *latest)
 {
-    for (uint32_t i = 0; i < QUARANTINE_SHUFFLED; i++) {
+    uint64_t filled = own_load(&q->filled);
+    uint64_t left = filled != 0 ? filled : UINT64_MAX >> (64 - QUARANTINE_SHUFFLED);
+    for (; left != 0; left &= left - 1) {
+        uint32_t i = lowest_bit(left);
         void *p = own_load(&q->shuffled[i]);
-        if (p == NULL || p == latest)
+        if (p == latest && p != NULL)
+            continue;
+        filled &= ~((uint64_t)1 << i);
+        if (p == NULL)
             continue;
         own_store(&q->shuffled[i], NULL);
         own_order();
+        own_store(&q->filled, filled);
         return p;
     }
+    own_store(&q->filled, filled);
     return NULL;
 }
 

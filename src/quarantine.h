@@ -16,10 +16,12 @@ struct quarantine {
     // Kept by those who want the bytes bounded.
     struct own_u64 bytes;  // of all blocks, at least
     struct own_ptr latest; // the block that was added last, which stays
+    struct own_u64 filled; // places that may hold a block, noted before they do; 0: any may
 };
 
 _Static_assert(is_power_of_two_constant(QUARANTINE_QUEUE), "indices wrap around");
 _Static_assert(is_power_of_two_constant(QUARANTINE_SHUFFLED), "places are random bits");
+_Static_assert(QUARANTINE_SHUFFLED <= 64, "a bit for each place");
 
 #define QUARANTINE_BITS highest_bit(QUARANTINE_SHUFFLED)
 
@@ -51,6 +53,12 @@ ALWAYS_INLINE void *hak_quarantine_add(struct quarantine *q, uint32_t at, void *
     own_order();
     own_store(&q->added, added + 1);
     return due;
+}
+
+static inline void hak_quarantine_note(struct quarantine *q, uint32_t at)
+{
+    own_store(&q->filled, own_load(&q->filled) | (uint64_t)1 << at);
+    own_order();
 }
 
 // Any block but `latest`: the oldest of the queue first. NULL if there is none.

@@ -138,6 +138,8 @@
     X(HELD_TOTAL, "relaxed: a bound that may be exceeded by a few")                                \
     X(HELD_PLUS, "relaxed: a counter")                                                             \
     X(HELD_MINUS, "relaxed: a counter")                                                            \
+    X(HELD_WARM, "relaxed: a counter")                                                             \
+    X(HELD_WARM_READ, "relaxed: a bound that may be exceeded by a few")                            \
     /* heaps.c */                                                                                  \
     X(HEAPS_COUNT, "acquire: the heap and its table entry, pairs with HEAPS_ADD")                  \
     X(HEAPS_IDLE_COUNT, "relaxed: zero only spares a sweep")                                       \

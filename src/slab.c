@@ -71,6 +71,8 @@ void hak_slab_begin_block(struct slab *s, enum slab_state state, uint32_t units,
         own_store(&s->touched, 0);
         s->place = 0;
     }
+    if (HAK_MITIGATIONS != 0)
+        own_store(&s->reached, 0);
     own_store(&s->state, state);
     hak_set_tags(unit, units, state == SLAB_LARGE ? TAG_LARGE : TAG_HUGE);
 }

@@ -55,6 +55,9 @@ struct slab {
     struct atomic_ptr link;              // next in an inbox; see remote.h
     struct atomic_u32 pending;           // the token of remote.h: 1 while someone holds it
     struct atomic_u32 live;              // large and huge: LIVE_* while the block is handed out
+    // Large and huge, with held.h: bytes from their begin on that may be in memory; what lies
+    // behind reads as zero. While the block is handed out its own need not be counted. Holder only.
+    struct own_u64 reached;
 
     // The first words of its bitmaps: see hak_slab_free_word and hak_slab_remote_word.
     ON_OWN_LINE struct own_u64 near_free[RECORD_WORDS];

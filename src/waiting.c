@@ -38,8 +38,9 @@ static void *due(struct heap *h)
 NOINLINE void *hak_waiting_add_long(struct heap *h, void *p, unsigned tag)
 {
     struct quarantine *q = long_ones(h);
-    void *displaced = hak_quarantine_add(
-        q, hak_random_bits(&hak_heap_extra(h)->random, QUARANTINE_BITS), p);
+    uint32_t at = hak_random_bits(&hak_heap_extra(h)->random, QUARANTINE_BITS);
+    hak_quarantine_note(q, at);
+    void *displaced = hak_quarantine_add(q, at, p);
     own_store(&q->bytes, own_load(&q->bytes) + hak_class_bytes(tag));
     own_store(&q->latest, p);
     if (displaced != NULL && (displaced = leave(h, displaced)) != NULL)

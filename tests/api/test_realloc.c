@@ -84,6 +84,37 @@ static void growth_in_steps(void **state)
     hak_free(p);
 }
 
+// A buffer that grows by an eighth gets the room of one before it. Whatever units it does not need
+// serve others.
+static void slow_growth(void **state)
+{
+    (void)state;
+    const size_t least = KIB(GEOMETRY_SMALL ? 14 : 200), most = KIB(GEOMETRY_SMALL ? 60 : 900);
+    for (unsigned round = 0; round < 12; round++) {
+        size_t n = least;
+        char *p = hak_malloc(n);
+        pattern_fill(p, n, round);
+        while (n < most) {
+            size_t before = n;
+            n += n / 8;
+            p = hak_realloc(p, n);
+            assert_non_null(p);
+            assert_int_equal(pattern_mismatch(p, before, round), before);
+            pattern_fill(p, n, round);
+        }
+        char *others[8];
+        for (unsigned i = 0; i < COUNT_OF(others); i++) {
+            others[i] = hak_calloc(1, 2 * least);
+            assert_true(is_zero(others[i], 2 * least));
+            pattern_fill(others[i], 2 * least, i);
+        }
+        assert_int_equal(pattern_mismatch(p, n, round), n);
+        for (unsigned i = 0; i < COUNT_OF(others); i++)
+            hak_free(others[i]);
+        hak_free(p);
+    }
+}
+
 static void null_allocates(void **state)
 {
     (void)state;
@@ -239,7 +270,8 @@ int main(void)
         cmocka_unit_test(same_size_stays),      cmocka_unit_test(failure_leaves_the_block),
         cmocka_unit_test(every_pair_of_tiers),  cmocka_unit_test(growth_in_steps),
         cmocka_unit_test(a_long_life),          cmocka_unit_test(aligned_blocks),
-        cmocka_unit_test(shrinking_gives_back), cmocka_unit_test(growth_reuses_memory),
+        cmocka_unit_test(slow_growth),          cmocka_unit_test(shrinking_gives_back),
+        cmocka_unit_test(growth_reuses_memory),
     };
     return cmocka_run_group_tests_name("api_realloc", tests, NULL, NULL);
 }

@@ -150,7 +150,11 @@ static void test_favoured(void **state)
     unsigned c = hak_class_of(UNIT_SIZE / 2 + 1), d = CLASS_LAST;
     swing(c, hak_classes[c].cache_max + 1, 2);
     assert_int_equal(heap->room.favoured, c);
-    assert_int_equal(hak_magazine_count(magazine(c)), hak_classes[c].cache_max);
+    assert_int_equal(capacity(c), hak_classes[c].cache_max);
+    // Where an empty slab of the class stays, the last free may have made room in the magazine.
+    assert_in_range(hak_magazine_count(magazine(c)),
+                    hak_classes[c].cache_max - (hak_class_bytes(c) <= KEPT_SIZE_MAX),
+                    hak_classes[c].cache_max);
     take(d);
     assert_int_equal(heap->room.favoured, d);
     assert_int_equal(hak_magazine_count(magazine(c)), 0);

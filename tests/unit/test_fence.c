@@ -66,10 +66,10 @@ static void test_life(void **state)
     assert_int_equal(hak_guards(), guards + 2);
     expect_end(s, end);
     memset(hak_slab_base(s), 1, end);
-    assert_true(hak_fence_move(s, end)); // where it is
-    assert_true(hak_fence_move(s, end - UNIT_SIZE));
+    assert_true(hak_fence_move(s, end, false)); // where it is
+    assert_true(hak_fence_move(s, end - UNIT_SIZE, false));
     expect_end(s, end - UNIT_SIZE);
-    assert_true(hak_fence_move(s, end + UNIT_SIZE));
+    assert_true(hak_fence_move(s, end + UNIT_SIZE, false));
     expect_end(s, end + UNIT_SIZE);
     for (size_t i = end - UNIT_SIZE; i < end + UNIT_SIZE; i++)
         assert_int_equal(hak_slab_base(s)[i], 0);
@@ -78,10 +78,10 @@ static void test_life(void **state)
     assert_true(hak_fence_open(s, end));
     expect_end(s, end);
     // To its last byte: then there is none, and later one again.
-    assert_true(hak_fence_move(s, UNITS * UNIT_SIZE));
+    assert_true(hak_fence_move(s, UNITS * UNIT_SIZE, false));
     assert_true(is_accessible(hak_slab_base(s) + UNITS * UNIT_SIZE - 1));
     assert_int_equal(s->place, 1);
-    assert_true(hak_fence_move(s, end));
+    assert_true(hak_fence_move(s, end, false));
     expect_end(s, end);
     assert_true(hak_fence_remove_last(s));
     assert_true(is_accessible(hak_slab_base(s) + end));

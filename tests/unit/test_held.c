@@ -6,9 +6,11 @@
 #include <seam/os.h>
 #include <seam/sanitizer.h>
 
+#include "fence.h"
 #include "held.h"
 #include "large.h"
 #include "pool.h"
+#include "types.h"
 
 static struct held held;
 
@@ -50,7 +52,8 @@ static int start(void **state)
 {
     (void)state;
     hak_classes_start((size_t)128 << 10);
-    if (!hak_arena_start(64 * SUPERSLAB_SIZE))
+    // One heap may hold more than it may keep the memory of.
+    if (!hak_arena_start(HELD_ARENA_SHARE * (HELD_WARM_UNITS + HELD_WARM_UNITS / 4) * UNIT_SIZE))
         return -1;
     hak_superslabs_start();
     hak_pool_start();
@@ -87,7 +90,7 @@ static void test_order_and_bounds(void **state)
     size_t units_max = (hak_arena.bytes >> UNIT_SHIFT) / HELD_ARENA_SHARE;
     unsigned released = 0;
     for (unsigned i = 0; i < BLOCKS; i++) {
-        s[i] = freed(1 + i % 7);
+        s[i] = freed(i < BLOCKS / 2 ? 1 + i % 7 : 16 + i % 16); // many, then long ones
         assert_true(hak_held_add(&held, s[i], end_of(s[i]), 0));
         assert_true(held.units <= units_max);
         assert_in_range(held.count, 1, HELD_BLOCKS_MAX);
@@ -123,8 +126,10 @@ static void test_limit(void **state)
     for (unsigned i = 0; i < BLOCKS; i++) {
         if (i == HELD_BLOCKS_MAX)
             room_bytes = 0;
+        if (i == BLOCKS - 1)
+            room_bytes = unlimited;
         assert_true(hak_held_add(&held, s[i], end_of(s[i]), 0));
-        assert_true(held.count < HELD_BLOCKS_MAX + LONG);
+        assert_true(held.count < HELD_BLOCKS_MAX + 2 * LONG);
     }
     assert_false(is_held(s[0]) || is_held(s[1]));
     assert_int_equal(held.count, HELD_BLOCKS_MAX);
@@ -165,6 +170,17 @@ static void expect_zero(const struct slab *s, size_t end)
             fail_msg("byte %zu is %d", b, hak_slab_base(s)[b]);
 }
 
+static struct slab *take(enum slab_state state, uint32_t units, size_t end, size_t align)
+{
+    struct held_request want = { .state = state,
+                                 .units = units,
+                                 .spare = HELD_SPARE_UNITS,
+                                 .end = end,
+                                 .align = align,
+                                 .zero = true };
+    return hak_held_take(&held, &want);
+}
+
 // A request of about the same length gets the oldest that fits, but with the quarantine never the
 // one that was freed last; it is accessible to its end, and reads as zero.
 static void test_take(void **state)
@@ -174,24 +190,23 @@ static void test_take(void **state)
     size_t page = os_page_size(), end = 2 * UNIT_SIZE - page;
     for (unsigned i = 0; i < 4; i++)
         s[i] = freed(i == 1 ? 9 : 2);
-    assert_null(hak_held_take(&held, SLAB_LARGE, 2, end, 1, true));
+    assert_null(take(SLAB_LARGE, 2, end, 1));
     for (unsigned i = 0; i < 3; i++)
         assert_true(hak_held_add(&held, s[i], end_of(s[i]), 0));
-    assert_null(hak_held_take(&held, SLAB_HUGE, 2, end, 1, true));
-    assert_null(hak_held_take(&held, SLAB_LARGE, 2, end, (size_t)1 << 62, true));
-    assert_null(hak_held_take(&held, SLAB_LARGE, 3, end, 1, true));
-    assert_null(hak_held_take(&held, SLAB_LARGE, 9 - HELD_SPARE_UNITS - 1, end, 1, true));
-    assert_ptr_equal(hak_held_take(&held, SLAB_LARGE, 2, end, 1, true), s[0]);
+    assert_null(take(SLAB_HUGE, 2, end, 1));
+    assert_null(take(SLAB_LARGE, 2, end, (size_t)1 << 62));
+    assert_null(take(SLAB_LARGE, 3, end, 1));
+    assert_null(take(SLAB_LARGE, 9 - HELD_SPARE_UNITS - 1, end, 1));
+    assert_ptr_equal(take(SLAB_LARGE, 2, end, 1), s[0]);
     expect_zero(s[0], end);
-    assert_true(!MITIGATE_QUARANTINE ||
-                hak_held_take(&held, SLAB_LARGE, 2, end, 1, true) == NULL); // the latest
+    assert_true(!MITIGATE_QUARANTINE || take(SLAB_LARGE, 2, end, 1) == NULL); // the latest
     assert_true(hak_held_add(&held, s[3], end_of(s[3]), 0));
     assert_int_equal(held.warm, 9 + 2 + 2);
     hak_held_trim(&held, 50, 100);
     assert_int_equal(held.warm, 9 + 2 + 2);
     hak_held_trim(&held, 200, 100);
     assert_int_equal(held.warm, 0);
-    assert_ptr_equal(hak_held_take(&held, SLAB_LARGE, 2, 2 * UNIT_SIZE, 1, true), s[2]);
+    assert_ptr_equal(take(SLAB_LARGE, 2, 2 * UNIT_SIZE, 1), s[2]);
     expect_zero(s[2], 2 * UNIT_SIZE);
     assert_int_equal(held.count, 2);
     hak_held_release(&held, 0);
@@ -202,15 +217,105 @@ static void test_take(void **state)
 static void test_warm(void **state)
 {
     (void)state;
-    enum { LENGTH = 5, BLOCKS = HELD_WARM_UNITS / LENGTH + 3 };
+    enum { LENGTH = 20, BLOCKS = HELD_WARM_UNITS / LENGTH + 3 };
     for (unsigned i = 0; i < BLOCKS; i++) {
         struct slab *s = freed(LENGTH);
         assert_true(hak_held_add(&held, s, end_of(s), 0));
         assert_true(held.warm <= HELD_WARM_UNITS);
         assert_true(held.warm >= LENGTH);
     }
+    assert_true(held.warm > HELD_WARM_UNITS - LENGTH);
     hak_held_release(&held, 0);
     assert_int_equal(held.warm, 0);
+}
+
+// Beyond what each heap may keep, all together keep so much.
+static void test_warm_total(void **state)
+{
+    (void)state;
+    enum { LENGTH = HELD_WARM_UNITS / 16, HEAPS = 4 };
+    struct held heaps[HEAPS];
+    uint32_t warm = 0;
+    memset(heaps, 0, sizeof heaps);
+    for (unsigned i = 0; i < 16 * HEAPS; i++) {
+        struct slab *s = freed(LENGTH);
+        assert_true(hak_held_add(&heaps[i / 16], s, end_of(s), 0));
+    }
+    for (unsigned i = 0; i < HEAPS; i++)
+        warm += heaps[i].warm;
+    if (MITIGATE_QUARANTINE || FREE_IS_ZERO) { // else those of the first heaps went to the pool
+        assert_in_range(warm, HELD_WARM_TOTAL - LENGTH,
+                        HELD_WARM_TOTAL + (HEAPS - 2) * HELD_WARM_SURE);
+        assert_in_range(heaps[HEAPS - 1].warm, LENGTH, HELD_WARM_SURE);
+    }
+    for (unsigned i = 0; i < HEAPS; i++)
+        hak_held_release(&heaps[i], 0);
+}
+
+// Of a long block, pages that nobody touched do not come into memory for being cleared.
+static void test_untouched(void **state)
+{
+    (void)state;
+    enum { UNITS = CLEAR_PLAIN_MAX / UNIT_SIZE + 2 };
+    struct run r;
+    unsigned char there[UNITS * UNIT_SIZE / 4096];
+    size_t pages = UNITS * UNIT_SIZE / os_page_size(), found = 0;
+    if (!MITIGATE_QUARANTINE)
+        skip();
+    assert_true(hak_pool_acquire_kind(KIND_LARGE, UNITS, UNITS, 1, POOL_EXHAUSTIVE, &r) !=
+                POOL_NONE);
+    struct slab *s = hak_slab_at(r.unit);
+    hak_slab_begin_block(s, SLAB_LARGE, UNITS, UNITS * UNIT_SIZE);
+    assert_true(os_decommit(hak_slab_base(s), UNITS * UNIT_SIZE));
+    sanitize_open(hak_slab_base(s), UNITS * UNIT_SIZE);
+    memset(hak_slab_base(s) + UNIT_SIZE, 1, UNIT_SIZE);
+    assert_true(hak_held_add(&held, s, end_of(s), 0));
+    assert_true(hak_os_resident(hak_slab_base(s), UNITS * UNIT_SIZE, there));
+    for (size_t i = 0; i < pages; i++)
+        found += there[i] & 1;
+    assert_in_range(found, 1, UNIT_SIZE / os_page_size());
+    hak_held_release(&held, 0);
+    expect_zero(s, UNITS * UNIT_SIZE);
+}
+
+// A block that grows gets the longest; what a shorter one does not use stays, zero, behind its
+// guard.
+static void test_grows(void **state)
+{
+    (void)state;
+    struct slab *s[3];
+    size_t end = 2 * UNIT_SIZE, page = os_page_size();
+    for (unsigned i = 0; i < 3; i++) {
+        s[i] = freed(2 + 2 * (i & 1));
+        own_store(&s[i]->bytes, end_of(s[i]) - page);
+        if (MITIGATE_GUARDS)
+            hak_fence_set(s[i], 0, end_of(s[i]) - page);
+        assert_true(hak_held_add(&held, s[i], end_of(s[i]) - page, 0));
+    }
+    struct held_request want = { .state = SLAB_LARGE,
+                                 .units = 2,
+                                 .spare = 2,
+                                 .end = end,
+                                 .align = 1,
+                                 .zero = true,
+                                 .grows = true };
+    assert_ptr_equal(hak_held_take(&held, &want), s[1]);
+    assert_true(own_load(&s[1]->reached) >= end_of(s[1]) - page);
+    expect_zero(s[1], end);
+    if (MITIGATE_GUARDS) {
+        struct capture capture;
+        assert_int_equal(own_load(&s[1]->touched), end_of(s[1]) - end);
+        assert_true(hak_fence_move(s[1], end_of(s[1]) - page, false));
+        if (FREE_IS_ZERO)
+            expect_zero(s[1], end_of(s[1]) - page);
+        run_in_child(&capture, read_block, s[0]);
+        assert_int_equal(WIFSIGNALED(capture.status), MITIGATE_QUARANTINE);
+    }
+    assert_true(hak_held_add(&held, s[1], end_of(s[1]) - page, 0));
+    hak_held_release(&held, 0);
+    assert_int_equal(held.count, 0);
+    for (unsigned i = 0; i < 3 && FREE_IS_ZERO; i++)
+        expect_zero(s[i], end_of(s[i]));
 }
 
 static void test_too_long(void **state)
@@ -235,6 +340,9 @@ int main(void)
         cmocka_unit_test(test_inaccessible),
         cmocka_unit_test(test_take),
         cmocka_unit_test(test_warm),
+        cmocka_unit_test(test_warm_total),
+        cmocka_unit_test(test_untouched),
+        cmocka_unit_test(test_grows),
         cmocka_unit_test(test_too_long),
     };
     return cmocka_run_group_tests(tests, start, NULL);
