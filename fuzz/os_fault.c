@@ -82,6 +82,19 @@ static void check_range(const char *call, const void *p, size_t bytes)
         return fails() ? (failure) : __real_##name arguments;           \
     }
 
+bool __real_hak_os_commit(void *p, size_t bytes);
+bool __wrap_hak_os_commit(void *p, size_t bytes);
+bool __wrap_hak_os_commit(void *p, size_t bytes)
+{
+    check_range("hak_os_commit", p, bytes);
+    if (fails())
+        return false;
+#if defined(HAK_ASAN) // whose marks may outlive what lay here before a reset (LLVM 14)
+    sanitize_disown(p, bytes);
+#endif
+    return __real_hak_os_commit(p, bytes);
+}
+
 WRAPPED(bool, hak_os_decommit, (void *p, size_t bytes), (p, bytes), p, bytes, false)
 WRAPPED(bool, hak_os_move, (void *to, void *from, size_t bytes), (to, from, bytes), to, bytes,
         false)
@@ -102,7 +115,6 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct reservation {
     void *p;
     size_t bytes;
-    size_t reached; // nothing behind so many was ever accessible
 } reservations[RESERVATIONS_MAX];
 static uint32_t reserved;
 
@@ -140,7 +152,7 @@ static void enter(void *p, size_t bytes)
 {
     if (reserved == RESERVATIONS_MAX)
         wrong("too many reservations", p, bytes);
-    reservations[reserved++] = (struct reservation){ p, bytes, 0 };
+    reservations[reserved++] = (struct reservation){ p, bytes };
 }
 
 static struct reservation *find(const char *call, const void *p, size_t bytes)
@@ -149,31 +161,6 @@ static struct reservation *find(const char *call, const void *p, size_t bytes)
         if (reservations[i].p == p && reservations[i].bytes == bytes)
             return &reservations[i];
     wrong(call, p, bytes);
-}
-
-static void note_reached(const char *p, size_t bytes)
-{
-    for (uint32_t i = reserved; i-- != 0;) {
-        struct reservation *r = &reservations[i];
-        size_t offset = (size_t)(p - (char *)r->p);
-        if (offset < r->bytes) {
-            r->reached = r->reached > offset + bytes ? r->reached : offset + bytes;
-            return;
-        }
-    }
-}
-
-bool __real_hak_os_commit(void *p, size_t bytes);
-bool __wrap_hak_os_commit(void *p, size_t bytes);
-bool __wrap_hak_os_commit(void *p, size_t bytes)
-{
-    check_range("hak_os_commit", p, bytes);
-    if (fails())
-        return false;
-    pthread_mutex_lock(&lock);
-    note_reached(p, bytes);
-    pthread_mutex_unlock(&lock);
-    return __real_hak_os_commit(p, bytes);
 }
 
 void *__real_hak_os_reserve(size_t bytes, size_t align);
@@ -222,7 +209,7 @@ void *__wrap_hak_os_extend(void *p, size_t from, size_t to)
     else if (moved != NULL && place != 0 && place < (uintptr_t)p + to + PLACE_GAP)
         place = (uintptr_t)p + to + PLACE_GAP; // it grew over the gap
     if (moved != NULL)
-        *r = (struct reservation){ moved, to, to };
+        *r = (struct reservation){ moved, to };
     pthread_mutex_unlock(&lock);
     return moved;
 }
@@ -231,8 +218,6 @@ void os_fault_reset(void)
 {
     while (reserved != 0) {
         struct reservation r = reservations[--reserved];
-        // AddressSanitizer's marks may outlive the mapping (LLVM 14), for whatever lies there next.
-        sanitize_disown(r.p, r.reached);
         if (!__real_hak_os_release(r.p, r.bytes))
             wrong("cannot be given back", r.p, r.bytes);
     }
