@@ -132,13 +132,16 @@ $(call hak_test_needs,unit/test_shadow,$(FUZZ_LANGUAGE:.c=.o) fuzz/exec.o fuzz/e
 
 # ---- corpora ----
 
-# CC's plain builds, and clang's under ASan+UBSan, replay the whole corpus; targets on logical
-# threads under the races of ThreadSanitizer's fibers too. For scripts/tally.
+# CC's plain builds, and clang's under ASan+UBSan, replay the whole corpus, with AFL++'s compiler,
+# another LLVM, where it is installed; targets on logical threads under the races of
+# ThreadSanitizer's fibers too. For scripts/tally.
+AFL_IS_HERE = $(shell command -v $(AFL_CC))
 REPLAYS_CC = $(foreach g,default small,\
     $(FUZZ_TARGETS:%=$(call hak_out,audit,$(CC),$(g))/replay/%) \
     $(SCHED_TARGETS:%=$(call hak_out,sched,$(CC),$(g))/replay/%))
 REPLAYS_CLANG = $(foreach g,default small,\
     $(FUZZ_TARGETS:%=$(call hak_out,fuzz,$(CLANG),$(g))/replay/%) \
+    $(if $(AFL_IS_HERE),$(FUZZ_TARGETS:%=$(call hak_out,afl,$(AFL_CC),$(g))/replay/%)) \
     $(foreach f,sched-asan sched-tsan,\
     $(SCHED_TARGETS:%=$(call hak_out,$(f),$(CLANG),$(g))/replay/%)))
 # For the valgrind flavour it is memcheck that looks on.
@@ -160,7 +163,7 @@ DEATHS = $(foreach f,$(call hak_out,sched,$(CC),small)/replay \
     $(call hak_out,sched-asan,$(CLANG),small)/replay \
     $(call hak_out,sched-tsan,$(CLANG),small)/replay \
     $(call hak_out,sched-fuzz,$(CLANG),small)/hunt \
-    $(if $(shell command -v $(AFL_CC)),$(call hak_out,afl,$(AFL_CC),small)/hunt),$(f)/fuzz_deaths)
+    $(if $(AFL_IS_HERE),$(call hak_out,afl,$(AFL_CC),small)/hunt),$(f)/fuzz_deaths)
 .PHONY: deaths
 deaths: $$(DEATHS) $(BUILD)/ops ## however an input dies, each engine says why, and the same
 	@scripts/tally deaths -- scripts/test-deaths
