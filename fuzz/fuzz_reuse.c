@@ -8,7 +8,7 @@
 //   alias      a live block begins there: nobody can tell, so it is not freed, only counted
 //   overtaken  some time before the allocator could look, the block there was handed out again, or
 //              lay in a magazine, its first free not yet flushed: counted; the heap is the user's
-//              fault from then on, and any end is well
+//              fault from then on, and the execution ends, well
 //   reported   the allocator faulted
 //   waiting    its mark lies in the record of an ended life, whose next life will tell
 // Anything else is a failure: silence, or another check that fails before the allocator has said
@@ -57,23 +57,43 @@ static void begin(struct exec *exec)
     memset(freed, 0, sizeof freed);
 }
 
-static void observe(struct exec *exec)
+// Handed out again: while the call that freed it once more is on its way, its mark may lie there.
+static bool is_live(const struct exec *exec)
 {
-    (void)exec;
-    if (stale.p == NULL || stale.overtaken || !census_is_out(stale.p, stale.returned))
-        return;
-    stale.overtaken = true;
-    lives_stop();
-    overtaken++;
+    const struct shadow_block *b = shadow_find(&exec->shadow, stale.p);
+    return b != NULL && b->start == stale.p;
 }
 
-static void free_stale(const struct exec *exec, void *p)
+static bool is_overtaken(const struct exec *exec)
+{
+    if (!is_live(exec) && !census_is_out(stale.p, stale.returned))
+        return false;
+    stale.overtaken = true;
+    overtaken++;
+    return true;
+}
+
+// Ends the execution, well: whatever came now, the mistake would be the user's.
+static _Noreturn void end_overtaken(void)
+{
+    sched_fail("overtaken", "%p was handed out again before its second free was found", stale.p);
+}
+
+static void observe(struct exec *exec)
+{
+    if (stale.p != NULL && is_overtaken(exec))
+        end_overtaken();
+}
+
+static void free_stale(struct exec *exec, void *p)
 {
     stale.p = p;
     census_allow(p);
     sched_quiet_begin();
-    observe(NULL);
+    bool now = is_overtaken(exec);
     sched_quiet_end();
+    if (now)
+        end_overtaken();
     exec->allocator->free(p);
     exec->allocator->flush();
     stale.returned = true;

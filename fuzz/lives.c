@@ -31,7 +31,6 @@ static struct {
     uint32_t units;
     struct batch batches[BATCHES_MAX];
     uint32_t batch_count;
-    bool stopped;
     char wrong[240];
 } lives;
 
@@ -39,12 +38,6 @@ void lives_reset(void)
 {
     memset(lives.tags, TAG_NONE, lives.units);
     lives.units = lives.batch_count = 0;
-    lives.stopped = false;
-}
-
-void lives_stop(void)
-{
-    lives.stopped = true;
 }
 
 static bool is_wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -200,7 +193,7 @@ static bool check_changes(const uint8_t *tags)
 
 const char *lives_check(void)
 {
-    if (hak_arena.bytes == 0 || lives.stopped)
+    if (hak_arena.bytes == 0)
         return NULL;
     lives.units = hak_superslabs_begun() * SUPERSLAB_UNITS;
     if (lives.units == 0)

@@ -17,7 +17,4 @@ void lives_reset(void);
 // or what is wrong (static).
 const char *lives_check(void);
 
-// The heap is a user's fault from here on: no more checks until the reset.
-void lives_stop(void);
-
 #endif

@@ -49,7 +49,6 @@ static struct {
     uint32_t at_barrier, done;        // bit per thread; done: only waits to be the last
     struct vclock known[THREADS_MAX]; // what each knew when it came to its last barrier
     uint32_t barriers_passed;
-    uint64_t os_failed; // calls, when the arena was last looked at
     uint64_t arena_bytes;
     const struct op *current[THREADS_MAX];
     struct vclock handed[SLOTS_MAX]; // what the thread knew that filled the slot
@@ -129,9 +128,18 @@ static void describe(void *arg, uint64_t note, char *out, size_t room)
 
 #define CENSUS_STEPS 16u
 
+// A system that failed while the arena was set up may have left a smaller one, or none yet, and
+// address space that is lost.
+static void look_at_arena(void)
+{
+    uint64_t now = process_arena_bytes();
+    run.exec.arena_bytes = os_fault_failed() != 0 && now < run.arena_bytes ? now : run.arena_bytes;
+}
+
 static void observe(void *arg, uint32_t step)
 {
     (void)arg;
+    look_at_arena();
     if (scheduled_target.observe != NULL)
         scheduled_target.observe(&run.exec);
     const char *wrong = lives_check();
@@ -176,14 +184,6 @@ static void barrier(const struct op *op)
     races_release(&run.known);
 }
 
-// A system that failed while the arena was set up may have left a smaller one.
-static void look_at_arena(void)
-{
-    run.os_failed = os_fault_failed();
-    if (process_arena_bytes() < run.exec.arena_bytes)
-        run.exec.arena_bytes = process_arena_bytes();
-}
-
 // A program that frees in one thread what it allocated in another hands the pointer over with
 // release and acquire. More must not be assumed: a slot that is empty orders nothing.
 static void perform_on_slot(const struct op *op)
@@ -198,8 +198,6 @@ static void perform_on_slot(const struct op *op)
         races_write(x->block.start, x->block.asked); // the user's last access
     }
     exec_op(&run.exec, op);
-    if (os_fault_failed() != run.os_failed)
-        look_at_arena();
     bool acted = fields & OPS_DST ? before == SLOT_EMPTY
                                   : (fields & OPS_SLOT) && before != SLOT_BUSY;
     if (acted && atomic_load(&run.exec.slots[slot].state) == SLOT_FULL) {
@@ -329,7 +327,6 @@ static void reset_all(void)
     exec_reset(e, run.program.header.seed);
     lives_reset();
     e->arena_bytes = run.arena_bytes;
-    run.os_failed = 0;
     run.at_barrier = run.done = run.barriers_passed = 0;
     memset(run.known, 0, sizeof run.known);
     memset(run.current, 0, sizeof run.current);

@@ -277,16 +277,15 @@ struct slab *hak_held_take(struct held *held, const struct held_request *want)
     size_t end = want->end;
     if (s == NULL)
         return NULL;
-    size_t reached = own_load(&s->reached);
     // While what is to be hidden is accessible.
-    if (FREE_IS_ZERO && !MITIGATE_QUARANTINE && reached != 0)
+    if (FREE_IS_ZERO && !MITIGATE_QUARANTINE && is_warm(s))
         clear(hak_slab_base(s), open_of(s));
     if (!reopen(s, end))
         return NULL;
     take_out(held, before, s);
-    if (want->zero && !CLEARS && reached != 0) {
+    if (want->zero && !CLEARS && is_warm(s)) {
         sanitize_open(hak_slab_base(s), end);
-        __builtin_memset(hak_slab_base(s), 0, min_size(reached, end));
+        __builtin_memset(hak_slab_base(s), 0, min_size(own_load(&s->reached), end));
     }
     return s;
 }
