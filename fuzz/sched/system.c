@@ -219,19 +219,21 @@ static size_t aligned_page(size_t page, size_t align)
     return (round_to(REGION_ADDRESS + page * SYSTEM_PAGE, align) - REGION_ADDRESS) / SYSTEM_PAGE;
 }
 
+// Failed releases may have used up the space; an audit's scratch memory may lie behind it.
 static void *reserve(size_t bytes, size_t align)
 {
     size_t pages = round_to(bytes, SYSTEM_PAGE) / SYSTEM_PAGE;
-    if (bytes == 0 || pages > sys.pages_max)
+    size_t end = sys.paused ? PAGES : sys.pages_max;
+    if (bytes == 0 || pages > end)
         return NULL;
     for (uint32_t i = 0; i < sys.range_count; i++) {
         struct range *r = &sys.ranges[i];
         size_t first = aligned_page(r->first, align);
-        if (!r->reserved && first + pages <= r->first + r->pages)
+        if (!r->reserved && first + pages <= r->first + r->pages && first + pages <= end)
             return carve(i, first, pages);
     }
     size_t first = aligned_page(sys.top, align);
-    if (first + pages > sys.pages_max)
+    if (first + pages > end)
         return NULL;
     if (first > sys.top)
         insert_range(sys.range_count, sys.top, first - sys.top, false);
@@ -384,7 +386,7 @@ uint64_t hak_os_clock_ms(void)
 
 size_t hak_os_address_space_left(void)
 {
-    return (sys.pages_max - sys.top) * SYSTEM_PAGE;
+    return sys.top < sys.pages_max ? (sys.pages_max - sys.top) * SYSTEM_PAGE : 0;
 }
 
 bool hak_os_entropy(void *out, size_t bytes)
@@ -446,13 +448,11 @@ void system_reset(size_t space_bytes, const char *options)
         map_region();
     else if (sys.dirty_end > sys.dirty_first)
         uncommit(sys.dirty_first, sys.dirty_end - sys.dirty_first);
-    sys.range_count = 0;
-    sys.top = 0;
+    sys.top = sys.range_count = 0;
     sys.pages_max = (space_bytes < SYSTEM_BYTES_MAX ? space_bytes : SYSTEM_BYTES_MAX) / SYSTEM_PAGE;
     sys.dirty_first = PAGES;
     sys.dirty_end = 0;
-    sys.calls = sys.failing_first = sys.failing_end = 0;
-    sys.failed = sys.failures = 0;
+    sys.calls = sys.failing_first = sys.failing_end = sys.failed = sys.failures = 0;
     sys.clock_ms = CLOCK_START_MS;
     sys.entropy = 0;
     sys.paused = false;
