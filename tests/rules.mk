@@ -5,7 +5,7 @@
 LDFLAGS_test_large := -Wl,--wrap=hak_os_commit -Wl,--wrap=hak_os_protect_none \
     -Wl,--wrap=hak_os_hide
 LDFLAGS_test_held := -Wl,--wrap=hak_os_commit -Wl,--wrap=hak_os_protect_none \
-    -Wl,--wrap=hak_os_hide
+    -Wl,--wrap=hak_os_hide -Wl,--wrap=hak_os_resident
 LDFLAGS_test_audit := -Wl,--wrap=hak_os_reserve -Wl,--wrap=hak_os_commit
 # ThreadSanitizer itself calls these before it is ready for a call that it watches.
 LDFLAGS_test_thread := $(if $(filter tsan,$(TEST_FLAVOUR)),,-Wl,--wrap=pthread_key_create \
@@ -14,6 +14,7 @@ LDFLAGS_test_os_odd := -Wl,--wrap=syscall -Wl,--wrap=getrandom
 LDFLAGS_test_prewarm := -Wl,--wrap=hak_os_commit
 # A clock that stands still.
 LDFLAGS_test_profile := -Wl,--wrap=hak_os_clock_ns -lm
+LDFLAGS_test_profile_odd := -Wl,--wrap=hak_os_reserve -Wl,--wrap=hak_os_entropy -lm
 LDFLAGS_test_intervals := -lm
 # Random bytes that the system refuses.
 LDFLAGS_test_sampled := -Wl,--wrap=hak_os_reserve -Wl,--wrap=hak_os_entropy \

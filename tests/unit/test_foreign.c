@@ -2,9 +2,18 @@
 #define _GNU_SOURCE 1
 #include "support.h"
 
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "foreign.h"
+#include "hakmem.h"
+#include <seam/sanitizer.h>
 
 enum { TABLE_SITES = 256, THREADS = 4, ROUNDS = 20000 };
 
@@ -14,10 +23,10 @@ static const void *site(unsigned i)
 }
 
 // Each test runs in a child: the table is never emptied.
-static void run(void (*body)(const void *))
+static void run(void (*body)(const void *), const void *argument)
 {
     struct capture capture;
-    run_in_child(&capture, body, NULL);
+    run_in_child(&capture, body, argument);
     assert_string_equal(capture.text, "");
     assert_exited(&capture, 0);
 }
@@ -106,37 +115,75 @@ static void threads(const void *argument)
     CHILD_CHECK(sum == (uint64_t)THREADS * ROUNDS);
 }
 
+// A library whose name has what CSV and JSON would read as their own: it is not written.
+static void odd_name(const void *library)
+{
+    char folder[] = "/tmp/test_foreign.XXXXXX", path[64], line[96];
+    static char report[1 << 16];
+    struct stat status;
+    CHILD_CHECK(mkdtemp(folder) != NULL);
+    snprintf(path, sizeof path, "%s/a,\"b\\\nc.so", folder);
+    int from = open(library, O_RDONLY | O_CLOEXEC), to = creat(path, 0700);
+    CHILD_CHECK(from >= 0 && to >= 0 && fstat(from, &status) == 0);
+    char *contents = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, from, 0);
+    CHILD_CHECK(contents != MAP_FAILED);
+    CHILD_CHECK(write(to, contents, (size_t)status.st_size) == status.st_size);
+    close(to);
+    void *copy = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    unlink(path);
+    rmdir(folder);
+    struct link_map *map = NULL;
+    CHILD_CHECK(copy != NULL && dlinfo(copy, RTLD_DI_LINKMAP, &map) == 0);
+    sanitize_defined(map, sizeof *map); // by the loader, which is not instrumented
+    sanitize_defined(map->l_name, strlen(path) + 1);
+    hak_foreign_count(dlsym(copy, "_cmocka_run_group_tests"));
+    int fd = memfd_create("report", MFD_CLOEXEC);
+    hak_print_stats_csv(fd);
+    CHILD_CHECK(pread(fd, report, sizeof report - 1, 0) > 0);
+    snprintf(line, sizeof line, "\nforeign,%s/a??b??c.so+0x", folder);
+    CHILD_CHECK(strstr(report, line) != NULL);
+}
+
+static void test_odd_name(void **state)
+{
+    (void)state;
+    Dl_info info;
+    void *function = dlsym(RTLD_DEFAULT, "_cmocka_run_group_tests");
+    if (function == NULL || dladdr(function, &info) == 0)
+        skip(); // no library of its own
+    run(odd_name, info.dli_fname);
+}
+
 static void test_few_sites(void **state)
 {
     (void)state;
-    run(few_sites);
+    run(few_sites, NULL);
 }
 
 static void test_equal_counts(void **state)
 {
     (void)state;
-    run(equal_counts);
+    run(equal_counts, NULL);
 }
 
 static void test_overflow(void **state)
 {
     (void)state;
-    run(overflow);
+    run(overflow, NULL);
 }
 
 static void test_threads(void **state)
 {
     (void)state;
-    run(threads);
+    run(threads, NULL);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_few_sites),
-        cmocka_unit_test(test_equal_counts),
-        cmocka_unit_test(test_overflow),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_few_sites), cmocka_unit_test(test_equal_counts),
+        cmocka_unit_test(test_overflow),  cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_odd_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -144,11 +144,18 @@ static void test_no_secret(void **state)
     assert_non_null(strstr(capture.text, "hakmem: no random bytes from the system for 0x"));
 }
 
+// The state of a free block says that it is one's: it is not handed out to a second.
 static void take_twice(const void *unused)
 {
     (void)unused;
     char *p = hak_malloc(100);
-    hak_harden_take(p, hak_tag_of(p), 100, true);
+    hak_free(p);
+    CHILD_CHECK(hak_live_set(p));
+    for (unsigned i = 0; i < 200000; i++) { // until it leaves the quarantine, and is chosen
+        char *q = hak_malloc(100);
+        CHILD_CHECK(q != p);
+        hak_free(q);
+    }
 }
 
 static void test_taken_twice(void **state)
@@ -162,6 +169,51 @@ static void test_taken_twice(void **state)
     assert_non_null(strstr(capture.text, "hakmem: corrupt record for 0x"));
 }
 
+// ---- what else a block is looked at for ----
+
+// Before a block that cannot move serves a smaller request, what is behind it is looked at.
+static void resize_overrun(const void *unused)
+{
+    (void)unused;
+    char *p = hak_malloc(100);
+    unsigned class_index = hak_tag_of(p);
+    hak_harden_resize(p, class_index, 90);
+    CHILD_CHECK(hak_harden_usable(p, class_index) == 90);
+    p[90] = 1;
+    hak_harden_resize(p, class_index, 80);
+}
+
+static void test_resize_overrun(void **state)
+{
+    (void)state;
+    if (!MITIGATE_CANARY)
+        skip();
+    struct capture capture;
+    run_in_child(&capture, resize_overrun, NULL);
+    assert_aborted(&capture);
+    assert_non_null(strstr(capture.text, "hakmem: write past the end of 0x"));
+}
+
+// Whatever size is said of what is no block, that it is none is what is told.
+static void free_no_block_sized(const void *unused)
+{
+    (void)unused;
+    char *p = hak_arena.base + hak_arena.bytes - UNIT_SIZE;
+    CHILD_CHECK(hak_tag_of(p) == TAG_NONE);
+    hak_free_sized(p, 10);
+}
+
+static void test_no_block_sized(void **state)
+{
+    (void)state;
+    if (!MITIGATE_POINTERS)
+        skip();
+    struct capture capture;
+    run_in_child(&capture, free_no_block_sized, NULL);
+    assert_aborted(&capture);
+    assert_non_null(strstr(capture.text, "hakmem: free of never allocated 0x"));
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -172,9 +224,10 @@ static int start(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_free_wins), cmocka_unit_test(test_live_bits),
-        cmocka_unit_test(test_seal),          cmocka_unit_test(test_no_secret),
-        cmocka_unit_test(test_taken_twice),   cmocka_unit_test(test_states_of_purged_units),
+        cmocka_unit_test(test_one_free_wins),  cmocka_unit_test(test_live_bits),
+        cmocka_unit_test(test_seal),           cmocka_unit_test(test_no_secret),
+        cmocka_unit_test(test_taken_twice),    cmocka_unit_test(test_states_of_purged_units),
+        cmocka_unit_test(test_resize_overrun), cmocka_unit_test(test_no_block_sized),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

@@ -106,6 +106,42 @@ static void test_sweep(void **state)
     assert_ptr_equal(hak_heaps_borrow(), idle);
 }
 
+// A slab that waits in its owner's inbox is not adopted.
+static void test_sweep_of_notified(void **state)
+{
+    (void)state;
+    start_library();
+    unsigned class_index = hak_class_of(64);
+    struct heap *mine = hak_heaps_borrow(), *idle = hak_heaps_borrow();
+    struct slab *s = hak_slab_of_unit(hak_unit_of(take(idle, class_index)));
+    hak_remote_notify(s);
+    assert_int_equal(hak_heap_adopt(mine, idle, class_index, 1), 0);
+    assert_true(hak_remote_is_owner(s, &idle->inbox));
+    hak_heap_drain(idle);
+    assert_int_equal(hak_heap_adopt(mine, idle, class_index, 1), 1);
+    assert_true(hak_remote_is_owner(s, &mine->inbox));
+    assert_true(hak_heap_ok(mine) && hak_heap_ok(idle));
+}
+
+// A heap that somebody sweeps stays where it is, on top or not: the borrower gets another.
+static void test_borrow_beside_sweeper(void **state)
+{
+    (void)state;
+    start_library();
+    struct heap *a = hak_heaps_borrow(), *b = hak_heaps_borrow();
+    hak_heaps_return(a);
+    hak_heaps_return(b);
+    init_cell(&b->state, HEAP_SWEPT);
+    assert_ptr_equal(hak_heaps_borrow(), a);
+    assert_int_equal(hak_heaps_idle(), 1);
+    struct heap *c = hak_heaps_borrow();
+    assert_true(c != a && c != b);
+    init_cell(&b->state, HEAP_IDLE);
+    assert_ptr_equal(hak_heaps_borrow(), b);
+    assert_int_equal(hak_heaps_idle(), 0);
+    assert_int_equal(hak_heaps_count(), 3);
+}
+
 // In the child of a fork all heaps but the caller's belong to nobody, with what they cache.
 static void test_after_fork(void **state)
 {
@@ -187,9 +223,13 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_borrow_return), cmocka_unit_test(test_exhaustion),
-        cmocka_unit_test(test_sweep),         cmocka_unit_test(test_after_fork),
+        cmocka_unit_test(test_borrow_return),
+        cmocka_unit_test(test_exhaustion),
+        cmocka_unit_test(test_sweep),
+        cmocka_unit_test(test_after_fork),
         cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_borrow_beside_sweeper),
+        cmocka_unit_test(test_sweep_of_notified),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,6 +48,16 @@ bool __wrap_hak_os_protect_none(void *p, size_t bytes)
     return true;
 }
 
+// Which pages are in memory, and whether the system says so.
+static bool refuse_resident;
+bool __real_hak_os_resident(const void *p, size_t bytes, unsigned char *out);
+bool __wrap_hak_os_resident(const void *p, size_t bytes, unsigned char *out);
+
+bool __wrap_hak_os_resident(const void *p, size_t bytes, unsigned char *out)
+{
+    return !refuse_resident && __real_hak_os_resident(p, bytes, out);
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -278,6 +288,27 @@ static void test_untouched(void **state)
     expect_zero(s, UNITS * UNIT_SIZE);
 }
 
+// Where the system does not say which pages are in memory all of them are cleared, and stay there.
+static void test_residence_unknown(void **state)
+{
+    (void)state;
+    enum { UNITS = CLEAR_PLAIN_MAX / UNIT_SIZE + 2 };
+    unsigned char there[UNITS * UNIT_SIZE / 4096];
+    size_t pages = UNITS * UNIT_SIZE / os_page_size(), found = 0;
+    if (!MITIGATE_QUARANTINE)
+        skip();
+    struct slab *s = freed(UNITS);
+    refuse_resident = true;
+    assert_true(hak_held_add(&held, s, end_of(s), 0));
+    refuse_resident = false;
+    assert_true(hak_os_resident(hak_slab_base(s), UNITS * UNIT_SIZE, there));
+    for (size_t i = 0; i < pages; i++)
+        found += there[i] & 1;
+    assert_int_equal(found, pages);
+    hak_held_release(&held, 0);
+    expect_zero(s, UNITS * UNIT_SIZE);
+}
+
 // A block that grows gets the longest; what a shorter one does not use stays, zero, behind its
 // guard.
 static void test_grows(void **state)
@@ -342,6 +373,7 @@ int main(void)
         cmocka_unit_test(test_warm),
         cmocka_unit_test(test_warm_total),
         cmocka_unit_test(test_untouched),
+        cmocka_unit_test(test_residence_unknown),
         cmocka_unit_test(test_grows),
         cmocka_unit_test(test_too_long),
     };

@@ -189,6 +189,14 @@ static void exact_hits(const void *argument)
         hak_free(p);
         CHILD_CHECK(flow_of(c).free_hits == before.free_hits + 1);
     }
+    unsigned aligned = hak_class_request(BYTES, 64);
+    hak_free(hak_aligned_alloc(64, BYTES));
+    struct hak_flow before = flow_of(aligned);
+    void *p = hak_aligned_alloc(64, BYTES);
+    struct hak_flow after = flow_of(aligned);
+    CHILD_CHECK(after.malloc_hits == before.malloc_hits + 1);
+    CHILD_CHECK(after.malloc_misses == before.malloc_misses);
+    hak_free(p);
 }
 
 // A pair that always hits leaves no trace, and is not made up either.

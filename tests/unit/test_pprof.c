@@ -3,6 +3,7 @@
 #define _GNU_SOURCE 1
 #include "support.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -13,6 +14,9 @@
 #include "options.h"
 #include "pprof.h"
 #include "profile.h"
+#include <seam/signals.h>
+
+enum { FORMAT_PROFILE = 4 }; // of a signal that asks
 
 enum { STRINGS_MAX = 300, IDS_MAX = 2000 };
 
@@ -63,8 +67,9 @@ struct file {
     struct message all;
     char strings[STRINGS_MAX][128];
     unsigned strings_count;
-    uint64_t locations[IDS_MAX], mappings[IDS_MAX], mapping_starts[IDS_MAX],
-        mapping_limits[IDS_MAX], mapping_files[IDS_MAX], mapping_builds[IDS_MAX];
+    uint64_t locations[IDS_MAX], addresses[IDS_MAX], location_mappings[IDS_MAX], mappings[IDS_MAX],
+        mapping_starts[IDS_MAX], mapping_limits[IDS_MAX], mapping_files[IDS_MAX],
+        mapping_builds[IDS_MAX];
     unsigned locations_count, mappings_count;
 };
 static struct file file;
@@ -84,10 +89,9 @@ static uint64_t number_in(struct message m, unsigned wanted)
     return value;
 }
 
-static void read_file(void)
+// What was written to the file, which is closed.
+static void read_from(int fd)
 {
-    int fd = memfd_create("profile", MFD_CLOEXEC);
-    assert_true(hak_write_profile(fd));
     size_t bytes = (size_t)lseek(fd, 0, SEEK_END);
     const uint8_t *data = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
     assert_true(data != MAP_FAILED);
@@ -101,6 +105,8 @@ static void read_file(void)
             memcpy(file.strings[file.strings_count++], f.contents.at, length);
         } else if (f.number == 4) {
             assert_true(file.locations_count < IDS_MAX);
+            file.location_mappings[file.locations_count] = number_in(f.contents, 2);
+            file.addresses[file.locations_count] = number_in(f.contents, 3);
             file.locations[file.locations_count++] = number_in(f.contents, 1);
         } else if (f.number == 3) {
             unsigned i = file.mappings_count++;
@@ -112,6 +118,13 @@ static void read_file(void)
         }
     }
     assert_string_equal(text_of(0), "");
+}
+
+static void read_file(void)
+{
+    int fd = memfd_create("profile", MFD_CLOEXEC);
+    assert_true(hak_write_profile(fd));
+    read_from(fd);
 }
 
 static bool is_location(uint64_t id)
@@ -267,14 +280,130 @@ static void test_refused(void **state)
     hak_options.profile_file[0] = 0;
 }
 
+// A signal asks for it, and the option `profile_file`: the same profile.
+static void test_other_ways(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/test_pprof.XXXXXX", path[128];
+    void *kept = hak_malloc(2 * SUPERSLAB_SIZE);
+    uint64_t asked[4], sums[4];
+    read_file();
+    sum_samples((struct label){ NULL, NULL }, asked);
+    int fd = memfd_create("profile", MFD_CLOEXEC);
+    hak_on_signal(fd, FORMAT_PROFILE);
+    read_from(fd);
+    sum_samples((struct label){ NULL, NULL }, sums);
+    assert_memory_equal(sums, asked, sizeof sums);
+    if (!MITIGATE_SEAL) { // else options cannot be changed
+        assert_non_null(mkdtemp(folder));
+        snprintf(hak_options.profile_file, sizeof hak_options.profile_file, "%s/x", folder);
+        for (unsigned number = 0; number < 2; number++) {
+            int last = open(folder, O_PATH | O_CLOEXEC); // the next descriptor that is free
+            close(last);
+            hak_pprof_write_file(number);
+            snprintf(path, sizeof path, number == 0 ? "%s/x.%d.pb" : "%s/x.%d.1.pb", folder,
+                     (int)getpid());
+            fd = open(path, O_RDONLY | O_CLOEXEC);
+            assert_int_equal(fd, last); // nothing was left open
+            read_from(fd);
+            sum_samples((struct label){ NULL, NULL }, sums);
+            assert_memory_equal(sums, asked, sizeof sums);
+            unlink(path);
+        }
+        hak_options.profile_file[0] = 0;
+        rmdir(folder);
+    }
+    hak_free(kept);
+}
+
+// More than is written at once; and code addresses that lie in no object of the loader.
+static void test_unknown_addresses(void **state)
+{
+    (void)state;
+    enum { STACKS = 20, FRAMES = 32 };
+    static char blocks[STACKS];
+    void *frames[FRAMES];
+    uint32_t before = hak_profile_locations();
+    if (hak_profile_stacks() + STACKS > PROFILE_STACKS_MAX)
+        fail_msg("no room for more stacks");
+    for (uintptr_t i = 0; i < STACKS; i++) {
+        for (uintptr_t k = 0; k < FRAMES; k++)
+            frames[k] = (void *)(1 + i * FRAMES + k);
+        assert_true(hak_profile_add(&blocks[i], 1000000, frames, FRAMES));
+    }
+    read_file();
+    assert_true(file.all.end - file.all.at > 4096);
+    assert_int_equal(file.locations_count, before + STACKS * FRAMES);
+    for (unsigned i = 0; i < file.locations_count; i++) {
+        uint64_t address = file.addresses[i];
+        bool unknown = address < STACKS * FRAMES; // a byte in front of what was given
+        assert_int_equal(unknown, file.location_mappings[i] == 0);
+        assert_int_equal(unknown, i >= before);
+        assert_true(!unknown || address == i - before);
+    }
+    for (unsigned i = 0; i < STACKS; i++)
+        hak_profile_freed(&blocks[i]);
+}
+
+// How many comments there are, all of this text.
+static unsigned comments_that_say(const char *text)
+{
+    unsigned count = 0;
+    read_file();
+    struct message m = file.all;
+    for (struct field f; take_field(&m, &f);)
+        if (f.number == 13) {
+            assert_string_equal(text_of(f.value), text);
+            count++;
+        }
+    return count;
+}
+
+// Samples that there was no room for are told.
+static void test_lost(void **state)
+{
+    (void)state;
+    enum { BLOCKS = PROFILE_SAMPLES_MAX + 3 };
+    if (!GEOMETRY_SMALL)
+        skip(); // a million samples
+    static char blocks[BLOCKS];
+    void *frame = (void *)(uintptr_t)1;
+    char wanted[64];
+    unsigned added = 0;
+    assert_int_equal(comments_that_say(""), 0);
+    for (unsigned i = 0; i < BLOCKS; i++)
+        added += hak_profile_add(&blocks[i], 1000000, &frame, 1);
+    assert_in_range(added, 1, PROFILE_SAMPLES_MAX);
+    snprintf(wanted, sizeof wanted, "no room for samples: %u", BLOCKS - added);
+    assert_int_equal(comments_that_say(wanted), 1);
+    for (unsigned i = 0; i < BLOCKS; i++)
+        hak_profile_freed(&blocks[i]);
+}
+
+static bool written_before_start;
+
+// Nothing is known yet.
+static void test_before_start(void **state)
+{
+    (void)state;
+    assert_false(written_before_start);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_before_start),
         cmocka_unit_test(test_samples),
         cmocka_unit_test(test_locations),
         cmocka_unit_test(test_head),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_other_ways),
+        cmocka_unit_test(test_unknown_addresses), // from now on there are some
+        cmocka_unit_test(test_lost),
     };
+    int fd = memfd_create("nothing", MFD_CLOEXEC);
+    written_before_start = hak_write_profile(fd) || lseek(fd, 0, SEEK_END) != 0;
+    close(fd);
     setenv("HAKMEM_OPTIONS", "profile=1000,profile_seed=9", 1);
     hak_free(hak_malloc(1));
     return cmocka_run_group_tests(tests, NULL, NULL);

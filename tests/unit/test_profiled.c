@@ -3,10 +3,14 @@
 #define _GNU_SOURCE 1
 #include "support.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "hakmem.h"
+#include "profile.h"
 #include "profiled.h"
+
+#define ARENA_MIB SMALL_OR(4u, 32u)
 
 static void expect_audit(uint64_t live)
 {
@@ -135,16 +139,91 @@ static void test_late_notification(void **state)
     expect_audit(0);
 }
 
+// ---- without memory ----
+
+// Where no slab of the profile's can be had, those of the class serve, until there is nothing left.
+static void exhaust(const void *unused)
+{
+    (void)unused;
+    enum { SIZES = 3 };
+    static const size_t sizes[SIZES] = { 5000, 300, 60 };
+    void *last = NULL;
+    unsigned profiled = 0, plain = 0;
+    hak_free(hak_malloc(1));
+    for (unsigned i = 0; i < SIZES; i++)
+        for (void **p; (p = hak_malloc(sizes[i])) != NULL; last = p) {
+            *p = last;
+            if (hak_tag_of(p) == TAG_PROFILED)
+                profiled++;
+            else
+                plain++;
+        }
+    CHILD_CHECK(profiled > 100 && plain != 0);
+    struct hak_audit_report report;
+    CHILD_CHECK(hak_audit(&report) && report.live == profiled + plain);
+    while (last != NULL) {
+        void *next = *(void **)last;
+        hak_free(last);
+        last = next;
+    }
+    CHILD_CHECK(hak_audit(&report) && report.live == 0);
+    CHILD_CHECK(hak_profiled_listed() == 0);
+    _exit(3);
+}
+
+// A block larger than the arena is a sample too; when it is freed the profile knows.
+static void map_one(const void *unused)
+{
+    struct profile_sums sums;
+    double blocks = 0, freed = 0;
+    (void)unused;
+    hak_free(hak_malloc(1));
+    void *p = hak_malloc((size_t)ARENA_MIB << 21);
+    CHILD_CHECK(p != NULL && !hak_arena_has(p));
+    for (unsigned i = 0; i < 2; i++) {
+        blocks = freed = 0;
+        for (uint32_t stack = 0; stack < hak_profile_stacks(); stack++) {
+            hak_profile_read(stack, &sums);
+            blocks += sums.allocated.bytes;
+            for (unsigned k = 0; k < 2 * LIFETIMES; k++)
+                freed += sums.freed[k / 2][k % 2].bytes;
+        }
+        CHILD_CHECK(blocks - freed == (i == 0 ? (double)((size_t)ARENA_MIB << 21) : 0.0));
+        if (i == 0)
+            hak_free(p);
+    }
+    _exit(3);
+}
+
+static void test_small_arena(void **state)
+{
+    (void)state;
+    struct capture capture;
+    char options[64];
+    snprintf(options, sizeof options, "profile=1,profile_seed=3,arena_mib=%u", ARENA_MIB);
+    setenv("HAKMEM_OPTIONS", options, 1);
+    run_in_child(&capture, exhaust, NULL);
+    assert_string_equal(capture.text, "");
+    assert_exited(&capture, 3);
+    run_in_child(&capture, map_one, NULL);
+    assert_string_equal(capture.text, "");
+    assert_exited(&capture, 3);
+}
+
+static void test_start(void **state)
+{
+    (void)state;
+    setenv("HAKMEM_OPTIONS", "profile=1,profile_seed=3", 1);
+    hak_free(hak_malloc(1)); // the thread has a heap from now on; 60 bytes are sampled for sure
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_blocks),
-        cmocka_unit_test(test_moves),
-        cmocka_unit_test(test_aligned),
-        cmocka_unit_test(test_mistakes),
-        cmocka_unit_test(test_late_notification),
+        cmocka_unit_test(test_small_arena), // before the process has one
+        cmocka_unit_test(test_start),       cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_moves),       cmocka_unit_test(test_aligned),
+        cmocka_unit_test(test_mistakes),    cmocka_unit_test(test_late_notification),
     };
-    setenv("HAKMEM_OPTIONS", "profile=1,profile_seed=3", 1);
-    hak_free(hak_malloc(1)); // the thread has a heap from now on; 60 bytes are sampled for sure
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
