@@ -4,6 +4,7 @@
 #include "stack.h"
 
 #include <seam/atomics.h>
+#include <seam/sanitizer.h>
 
 #include "os.h"
 
@@ -40,10 +41,19 @@ __attribute__((noinline)) uint32_t hak_stack_take(void **frames, uint32_t count_
     return count > 0 ? (uint32_t)count : 0;
 }
 
+// Of glibc 2.35 on: without locks. The loader is not instrumented, so it is said what it writes.
+static bool find_object(const void *pc, struct dl_find_object *out)
+{
+    if (_dl_find_object((void *)(uintptr_t)pc, out) != 0)
+        return false;
+    sanitize_defined(out, sizeof *out);
+    return true;
+}
+
 const char *hak_stack_module(const void *pc, size_t *offset)
 {
-    struct dl_find_object found; // glibc 2.35 on: without locks
-    if (_dl_find_object((void *)(uintptr_t)pc, &found) != 0)
+    struct dl_find_object found;
+    if (!find_object(pc, &found))
         return NULL;
     *offset = (uintptr_t)pc - (uintptr_t)found.dlfo_link_map->l_addr;
     const char *name = found.dlfo_link_map->l_name;
@@ -53,10 +63,8 @@ const char *hak_stack_module(const void *pc, size_t *offset)
 bool hak_stack_is_own(const void *pc)
 {
     struct dl_find_object own, other;
-    return _dl_find_object((void *)(uintptr_t)hak_stack_is_own, &own) == 0 &&
-           own.dlfo_link_map->l_name[0] != 0 &&
-           _dl_find_object((void *)(uintptr_t)pc, &other) == 0 &&
-           other.dlfo_link_map == own.dlfo_link_map;
+    return find_object((const void *)hak_stack_is_own, &own) && own.dlfo_link_map->l_name[0] != 0 &&
+           find_object(pc, &other) && other.dlfo_link_map == own.dlfo_link_map;
 }
 
 static void read_build(struct stack_object *out, const char *at, size_t bytes)
@@ -89,7 +97,7 @@ static const char *program_name(char *out, size_t bytes_max)
 bool hak_stack_object(const void *pc, struct stack_object *out)
 {
     struct dl_find_object found;
-    if (_dl_find_object((void *)(uintptr_t)pc, &found) != 0)
+    if (!find_object(pc, &found))
         return false;
     const char *base = found.dlfo_map_start; // the file's begin is mapped first
     const ElfW(Ehdr) *file = (const void *)base;
