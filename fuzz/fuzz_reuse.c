@@ -57,16 +57,18 @@ static void begin(struct exec *exec)
     memset(freed, 0, sizeof freed);
 }
 
-// Handed out again: while the call that freed it once more is on its way, its mark may lie there.
-static bool is_live(const struct exec *exec)
+// Whether a live block begins there. Under AddressSanitizer one that only contains it counts too: a
+// free marks what it is told as inaccessible before anyone can look.
+static bool is_live(const struct exec *exec, const void *p)
 {
-    const struct shadow_block *b = shadow_find(&exec->shadow, stale.p);
-    return b != NULL && b->start == stale.p;
+    const struct shadow_block *b = shadow_find(&exec->shadow, p);
+    return b != NULL && (b->start == p || TARGET_EXACT_BOUNDS);
 }
 
+// Also while the call that freed it once more is on its way, and its mark may lie there.
 static bool is_overtaken(const struct exec *exec)
 {
-    if (!is_live(exec) && !census_is_out(stale.p, stale.returned))
+    if (!is_live(exec, stale.p) && !census_is_out(stale.p, stale.returned))
         return false;
     stale.overtaken = true;
     overtaken++;
@@ -118,8 +120,7 @@ static bool operation(struct exec *exec, const struct op *op)
         i = (i + 1) % SLOTS;
     if (stale.p != NULL || left == 0)
         return true;
-    const struct shadow_block *b = shadow_find(&exec->shadow, freed[i]);
-    if (b != NULL && b->start == freed[i])
+    if (is_live(exec, freed[i]))
         aliases++;
     else
         free_stale(exec, freed[i]);
