@@ -5,7 +5,8 @@
 // from one life to the next is checked whenever a life begins or ends (lives.h).
 //
 // A `misuse` frees a stale pointer, what its slot held last, once per execution:
-//   alias      a live block begins there: nobody can tell, so it is not freed, only counted
+//   alias      a live block begins there: nobody can tell, so it is not freed, only counted (under
+//              AddressSanitizer also where one contains it)
 //   overtaken  some time before the allocator could look, the block there was handed out again, or
 //              lay in a magazine, its first free not yet flushed: counted; the heap is the user's
 //              fault from then on, and the execution ends, well

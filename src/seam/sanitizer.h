@@ -8,7 +8,7 @@
 //   sanitize_give(p, block_bytes)      p came back from the user
 //   sanitize_gone(p, bytes)            a mapping of its own came back and will be unmapped
 //   sanitize_own(p, bytes)             fresh memory or units: nothing in them is handed out
-//   sanitize_disown(p, bytes)          a range leaves the allocator's care (before os_release)
+//   sanitize_disown(p, bytes)          a range is not the allocator's: no mark of an earlier life
 //   sanitize_defined(p, n)             the n bytes are zero and initialised
 //   sanitize_moved(to, from, bytes)    the kernel moved pages; `from` reads as zero or is gone
 //   sanitize_open(p, n) / sanitize_close(p, n)  the allocator itself reads or writes a free block
