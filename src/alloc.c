@@ -146,8 +146,9 @@ COLD static void *alloc_large(size_t n, size_t align, bool zero)
     struct heap *h = hak_alloc_enter();
     if (h == NULL)
         return out_of_memory();
-    void *p = alloc_units(h, n, align, zero);
-    if (p == NULL) {
+    bool in_arena = align <= ARENA_ALIGN_MAX;
+    void *p = in_arena ? alloc_units(h, n, align, zero) : NULL;
+    if (p == NULL && in_arena) {
         scrape(h, TAG_NONE);
         p = alloc_units(h, n, align, zero);
     }

@@ -106,6 +106,9 @@ _Static_assert(SLAB_WORDS_MAX >= 1 && SLAB_WORDS_MAX <= 64, "bitmaps are 1 to 64
 
 // ---- large and huge ----
 #define LARGE_SIZE_MAX (SUPERSLAB_SIZE / 2)
+// Blocks of a greater alignment are mappings of their own: the arena grows from its begin on, and
+// would commit all that lies before a multiple of it.
+#define ARENA_ALIGN_MAX (32 * SUPERSLAB_SIZE)
 // Of a large run, so much may stay committed beyond its last page before the tail is given back.
 #define LARGE_TAIL_SHIFT 2
 _Static_assert(LARGE_SIZE_MAX > CLASS_SIZE_MAX, "the large tier begins where classes end");

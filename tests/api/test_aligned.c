@@ -128,6 +128,22 @@ static void huge_alignments_fail_cleanly(void **state)
     }
 }
 
+// The arena does not grow to the next multiple of a great alignment: its records would for that.
+static void great_alignments_cost_no_arena(void **state)
+{
+    (void)state;
+    hak_free(hak_malloc(MIB(3)));
+    struct hak_stats before, after;
+    hak_get_stats(&before);
+    for (size_t align = (size_t)1 << 28; align <= (size_t)1 << 34; align *= 2) {
+        void *p = hak_aligned_alloc(align, 100);
+        use(p, align, 100);
+        hak_get_stats(&after);
+        assert_int_equal(after.metadata_bytes, before.metadata_bytes);
+        hak_free(p);
+    }
+}
+
 static void whole_pages(void **state)
 {
     (void)state;
@@ -167,6 +183,7 @@ int main(void)
         cmocka_unit_test(posix_memalign_reports_by_value),
         cmocka_unit_test(memalign_rounds_up),
         cmocka_unit_test(huge_alignments_fail_cleanly),
+        cmocka_unit_test(great_alignments_cost_no_arena),
         cmocka_unit_test(whole_pages),
         cmocka_unit_test(aligned_waste),
     };
