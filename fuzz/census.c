@@ -88,7 +88,7 @@ static bool check_magazines(const struct shadow *shadow, const struct heap *h)
         const struct magazine *m = &h->magazines[c];
         void **slots = hak_magazine_slots(m);
         for (uint32_t i = 1, n = hak_magazine_count(m); i <= n; i++) {
-            const struct shadow_block *b = shadow_find(shadow, slots[i]);
+            const struct shadow_block *b = shadow_find(shadow, slots[i], 1);
             if (b != NULL && slots[i] != stale)
                 return is_bad(b, "is in a magazine");
         }
@@ -111,6 +111,12 @@ const char *census(const struct shadow *shadow)
 bool census_knows(const void *p)
 {
     return hak_arena_has(p);
+}
+
+size_t census_freed_bytes(const void *p)
+{
+    unsigned tag = class_of(p);
+    return tag >= CLASS_FIRST && tag <= CLASS_LAST ? hak_class_bytes(tag) : 1;
 }
 
 bool census_is_out(const void *p, bool marked)

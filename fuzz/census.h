@@ -19,8 +19,11 @@ const void *census_allowed(void);
 struct heap;
 bool census_is_at_rest(const struct heap *h);
 
-// Whether the arena, once set up, contains p; the next two ask it of those only.
+// Whether the arena, once set up, contains p; the next three ask it of those only.
 bool census_knows(const void *p);
+// How many bytes a free of p marks for sanitizers before anyone looks at p: those of a block of the
+// class that is there now, at least 1.
+size_t census_freed_bytes(const void *p);
 // Whether the block that begins at p is in no slab: a user has it, or a magazine. False if none
 // begins there. `marked`: a mark in the remote bitmap says nothing, as it may be another free's.
 bool census_is_out(const void *p, bool marked);

@@ -6,7 +6,7 @@
 //
 // A `misuse` frees a stale pointer, what its slot held last, once per execution:
 //   alias      a live block begins there: nobody can tell, so it is not freed, only counted (under
-//              AddressSanitizer also where one contains it)
+//              AddressSanitizer also where one lies among the bytes that it would be)
 //   overtaken  some time before the allocator could look, the block there was handed out again, or
 //              lay in a magazine, its first free not yet flushed: counted; the heap is the user's
 //              fault from then on, and the execution ends, well
@@ -58,11 +58,12 @@ static void begin(struct exec *exec)
     memset(freed, 0, sizeof freed);
 }
 
-// Whether a live block begins there. Under AddressSanitizer one that only contains it counts too: a
-// free marks what it is told as inaccessible before anyone can look.
+// Whether a live block begins there. Under AddressSanitizer one that has some of those bytes counts
+// too: a free marks what it is told as inaccessible before anyone can look.
 static bool is_live(const struct exec *exec, const void *p)
 {
-    const struct shadow_block *b = shadow_find(&exec->shadow, p);
+    size_t bytes = TARGET_EXACT_BOUNDS ? census_freed_bytes(p) : 1;
+    const struct shadow_block *b = shadow_find(&exec->shadow, p, bytes);
     return b != NULL && (b->start == p || TARGET_EXACT_BOUNDS);
 }
 

@@ -99,10 +99,10 @@ static const struct shadow_block *last_before(const struct shadow *shadow, const
     return found;
 }
 
-const struct shadow_block *shadow_find(const struct shadow *shadow, const void *p)
+const struct shadow_block *shadow_find(const struct shadow *shadow, const void *p, size_t bytes)
 {
     const unsigned char *address = p;
-    const struct shadow_block *b = last_before(shadow, address + 1);
+    const struct shadow_block *b = last_before(shadow, address + bytes);
     return b && address < b->start + span(b) ? b : NULL;
 }
 

@@ -68,8 +68,8 @@ bool shadow_moved(struct shadow *shadow, struct shadow_block *block, void *p, si
 bool shadow_kept(struct shadow *shadow, struct shadow_block *block);
 // Fills the block with another pattern.
 void shadow_fill(struct shadow *shadow, struct shadow_block *block, uint64_t pattern);
-// The live block that contains p, or NULL.
-const struct shadow_block *shadow_find(const struct shadow *shadow, const void *p);
+// The live block that has some of the `bytes` (at least 1) from p on, the last of several; or NULL.
+const struct shadow_block *shadow_find(const struct shadow *shadow, const void *p, size_t bytes);
 // Checks the contents of all live blocks and the map itself.
 bool shadow_check_all(struct shadow *shadow);
 // Forgets all blocks.

@@ -148,10 +148,12 @@ static void test_map_against_array(void **state)
             assert_true(shadow_take(&shadow, b, memory + i * STRIDE, request.asked, &request));
             entered++;
         } else {
-            assert_ptr_equal(shadow_find(&shadow, b->start + b->usable - 1), b);
-            assert_ptr_equal(
-                shadow_find(&shadow, b->start + b->usable),
-                b->usable == STRIDE && i + 1 < MANY && blocks[i + 1].start ? &blocks[i + 1] : NULL);
+            struct shadow_block *next = i + 1 < MANY && blocks[i + 1].start ? b + 1 : NULL;
+            unsigned char *end = b->start + b->usable;
+            assert_ptr_equal(shadow_find(&shadow, end - 1, 1), b);
+            assert_ptr_equal(shadow_find(&shadow, end, 1), b->usable == STRIDE ? next : NULL);
+            assert_ptr_equal(shadow_find(&shadow, end - 1, STRIDE - b->usable + 2),
+                             next ? next : b);
             assert_true(shadow_give(&shadow, b));
             b->start = NULL;
             entered--;
