@@ -87,7 +87,8 @@ function top() {
                                   (c.resumed
                                       ? `, resumed ${c.resumed === 1 ? "once" : `${c.resumed} times`}`
                                       : "") +
-                                  `; commit ${c.commit}; ${c.machine ?? ""}`
+                                  `; commit ${c.commit}` +
+                                  (c.machine ? `; ${c.machine}` : "")
                             : "",
                     ),
                 ),
