@@ -6,9 +6,9 @@
 // --text prints each input as it will run before it runs. --times runs each input N times in the
 // same process. An input that takes more than --seconds ends the process too.
 //
-// Exit: 0 all ran, 2 a file could not be read, no file was found, or wrong usage; what a target finds
-// ends the process by a signal or a sanitizer's exit status, which may be 1. However it ends, the
-// target says what it knows of it (target_died), and the last line which file it was.
+// Exit: 0 all ran, 2 a file could not be read, no file was found, or wrong usage; what a target
+// finds ends the process by a signal or a sanitizer's exit status, which may be 1. However it ends,
+// the target says what it knows of it (target_died), and the last line which file it was.
 #include "target.h"
 
 #include <errno.h>

@@ -87,8 +87,8 @@ class Journal:
 
     def room(self):
         """True if there is room for a slice. Says when that changes."""
-        # Half of it more before it goes on: else a slice begins in what the last one gave back, ends
-        # at once, and so does the next, to the end of the night.
+        # Half of it more before it goes on: else a slice begins in what the last one gave back,
+        # ends at once, and so does the next, to the end of the night.
         least = self.reserve_bytes * (1 if self.full_since is None else 1.5)
         full = shutil.disk_usage(self.folder).free < least or not self.flush()
         if full and self.full_since is None:
