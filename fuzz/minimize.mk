@@ -35,7 +35,7 @@ $(foreach g,default small,$(call minimize_free,audit,$(CC),$(g)) \
 
 .PHONY: minimize
 minimize: ## shrink a failing input: operations, threads, preemptions, stale reads (FILE=)
-	@scripts/minimize $(FILE)
+	@scripts/minimize $(if $(FILE),'$(FILE)' $(TARGET))
 
 # TARGET=, FLAVOUR= and GEOMETRY= as the file itself says.
 .PHONY: emitted

@@ -6,9 +6,9 @@
 // --text prints each input as it will run before it runs. --times runs each input N times in the
 // same process. An input that takes more than --seconds ends the process too.
 //
-// Exit: 0 all ran, 1 a file could not be read or no file was found, 2 wrong usage; what a target
-// finds ends the process by a signal or a sanitizer's exit status. However it ends, the target says
-// what it knows of it (target_died), and the last line which file it was.
+// Exit: 0 all ran, 2 a file could not be read, no file was found, or wrong usage; what a target
+// finds ends the process by a signal or a sanitizer's exit status, which may be 1. However it ends,
+// the target says what it knows of it (target_died), and the last line which file it was.
 #include "target.h"
 
 #include <errno.h>
@@ -205,5 +205,5 @@ int main(int argc, char **argv)
            files, bytes_total, refused, errors);
     if (files == 0)
         fprintf(stderr, "%s: no files to replay\n", target_name);
-    return files == 0 || errors ? 1 : 0;
+    return files == 0 || errors ? 2 : 0;
 }

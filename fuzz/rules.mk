@@ -168,4 +168,4 @@ DEATHS = $(foreach f,$(call hak_out,sched,$(CC),small)/replay \
 deaths: $$(DEATHS) $(BUILD)/ops ## however an input dies, each engine says why, and the same
 	@scripts/tally deaths -- scripts/test-deaths
 repro: ## run one input under the checks and say what it does (FILE=)
-	@scripts/repro $(FILE)
+	@scripts/repro $(if $(FILE),'$(FILE)' $(TARGET))

@@ -8,7 +8,8 @@
 //
 // The oracle: every result of an operation (exec.c); at every step, whether a slab's life began or
 // ended as it must (lives.c); every CENSUS_STEPS steps a census of the live blocks (census.c: at
-// each step it would cost ten times the execution); the audit at barriers and at the end.
+// each step, 30 operations would take 1.6 times as long as without, and fewer than 20,000 inputs a
+// second would run; now it is 1.1 times); the audit at barriers and at the end.
 //
 // A failure inside of a thread ends the execution (sched_fail); all failures end in `report`, which
 // prints the time line and what was found, and aborts. A death that nobody here brought about, as
@@ -126,7 +127,7 @@ static void describe(void *arg, uint64_t note, char *out, size_t room)
 
 // ---- the oracle between operations ----
 
-#define CENSUS_STEPS 16u
+#define CENSUS_STEPS 4u
 
 // A system that failed while the arena was set up may have left a smaller one, or none yet, and
 // address space that is lost.

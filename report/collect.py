@@ -60,12 +60,19 @@ class Campaign:
         """Seconds: those after the last slice were spent on merges."""
         return max((e["used"] for e in self.events if e["e"] in ("sample", "ended")), default=0)
 
+    def idle_arms(self):
+        """How many had no whole slice: the time or the disk was short, or they cannot run."""
+        ran = {e["arm"] for e in self.ended
+               if e["why"] not in ("full", "hang", "memory", "log", "broken")}
+        return max(0, self.begin.get("arms", 0) - len(ran))
+
     def summary(self):
         return {
             "date": self.begin.get("date"), "commit": self.begin.get("commit"),
             "tool": self.begin.get("tool", "overnight"), "machine": self.begin.get("machine"),
             "jobs": self.begin.get("jobs"), "seconds": self.begin.get("seconds"),
             "hunted": self.hunted(), "slices": len(self.ended),
+            "idle_arms": self.idle_arms(),
             "executions": sum(e.get("executions", 0) for e in self.ended),
             "resumed": sum(e["e"] == "resume" for e in self.events),
             "hangs": sum(e["why"] == "hang" for e in self.ended),

@@ -20,6 +20,7 @@ function verdicts() {
     if (!data.mutants.rows.length) warn.push("no mutant was tried");
     else if (data.mutants.untried.length)
         warn.push(`${data.mutants.untried.length} mutants were not tried`);
+    if (c.idle_arms) warn.push(`${many(c.idle_arms, "arm")} had no slice to the end`);
     if (c.hangs) warn.push(`${many(c.hangs, "slice")} hung`);
     if (!c.finished) warn.push("it has not ended yet");
     if (bad.length) return {kind: "bad", sign: "✗", title: bad.join("; "), text: warn.join("; ")};
@@ -87,7 +88,8 @@ function top() {
                                   (c.resumed
                                       ? `, resumed ${c.resumed === 1 ? "once" : `${c.resumed} times`}`
                                       : "") +
-                                  `; commit ${c.commit}; ${c.machine ?? ""}`
+                                  `; commit ${c.commit}` +
+                                  (c.machine ? `; ${c.machine}` : "")
                             : "",
                     ),
                 ),

@@ -87,7 +87,10 @@ class Journal:
 
     def room(self):
         """True if there is room for a slice. Says when that changes."""
-        full = shutil.disk_usage(self.folder).free < self.reserve_bytes or not self.flush()
+        # Half of it more before it goes on: else a slice begins in what the last one gave back,
+        # ends at once, and so does the next, to the end of the night.
+        least = self.reserve_bytes * (1 if self.full_since is None else 1.5)
+        full = shutil.disk_usage(self.folder).free < least or not self.flush()
         if full and self.full_since is None:
             self.full_since = time.monotonic()
             self.say(f"the disk is full ({self.folder}: less than {self.reserve_bytes >> 20} MiB "

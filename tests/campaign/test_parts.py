@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import unittest
 from pathlib import Path
+from types import SimpleNamespace
 
 import support
 from campaign import arms, corpora, findings, journal, proofs, roster, screen
@@ -54,6 +55,18 @@ class JournalTest(FolderTest):
         (self.folder / "journal.jsonl").write_text('{"e": "begin"}\nnothing\n{"e": "end"}\n')
         with self.assertRaisesRegex(SystemExit, "journal.jsonl:2"):
             self.open()
+
+    def test_room_again_is_more_than_room(self):
+        made, said, free = self.open(), [], []
+        made.say, made.reserve_bytes = said.append, 1000
+        self.addCleanup(setattr, shutil, "disk_usage", shutil.disk_usage)
+        shutil.disk_usage = lambda _: SimpleNamespace(free=free[-1])
+        seen = []
+        for left in (1000, 999, 1000, 1499, 1500, 1000, 999):
+            free.append(left)
+            seen.append(made.room())
+        self.assertEqual(seen, [True, False, False, False, True, True, False])
+        self.assertEqual(len(said), 3)
 
     def test_the_clock_goes_on(self):
         made = self.open()

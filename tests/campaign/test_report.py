@@ -96,6 +96,7 @@ class ReportTest(unittest.TestCase):
             self.assertEqual(one["empty"], ["past"])
             self.assertIn("1 finding", one["verdict"])
             self.assertIn("lost-notification", one["verdict"])
+            self.assertRegex(one["verdict"], r"\d+ arms had no slice to the end")
         light, dark = seen[1400, False], seen[500, True]
         self.assertEqual((light["theme"], dark["theme"]), ("light", "dark"))
         self.assertNotEqual(light["paper"], dark["paper"])
