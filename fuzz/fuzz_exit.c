@@ -73,16 +73,5 @@ static bool finish_alone(struct exec *exec)
 }
 
 const struct scheduled_target scheduled_target = {
-    .limits = { .ops_max = 128,
-                .slots = 48,
-                .threads = 4,
-                .size_max = GEOMETRY_SMALL ? 72u << 10 : 3u << 20,
-                .fail_min = (uint64_t)1 << 47 },
-    .steps_max = 20000,
-    .space_bytes = GEOMETRY_SMALL ? (size_t)16 << 20 : (size_t)256 << 20,
-    .live_bytes_max = GEOMETRY_SMALL ? 1u << 20 : 16u << 20,
-    .adapt = adapt,
-    .begin = begin,
-    .operation = operation,
-    .finish = finish_alone,
+    SCHEDULED_USUAL, .adapt = adapt, .begin = begin, .operation = operation, .finish = finish_alone,
 };

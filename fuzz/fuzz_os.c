@@ -26,11 +26,7 @@ static bool arm(struct exec *exec, const struct op *op)
 }
 
 const struct scheduled_target scheduled_target = {
-    .limits = { .ops_max = 128,
-                .slots = 48,
-                .threads = 4,
-                .size_max = GEOMETRY_SMALL ? 400u << 10 : 6u << 20,
-                .fail_min = (uint64_t)1 << 47 },
+    .limits = SCHEDULED_LIMITS(GEOMETRY_SMALL ? 400u << 10 : 6u << 20),
     .steps_max = 20000,
     .space_bytes = GEOMETRY_SMALL ? (size_t)6 << 20 : (size_t)96 << 20,
     .live_bytes_max = GEOMETRY_SMALL ? 4u << 20 : 64u << 20,

@@ -10,12 +10,5 @@
 const char target_name[] = "fuzz_sched";
 
 const struct scheduled_target scheduled_target = {
-    .limits = { .ops_max = 128,
-                .slots = 48,
-                .threads = 4,
-                .size_max = GEOMETRY_SMALL ? 72u << 10 : 3u << 20,
-                .fail_min = (uint64_t)1 << 47 },
-    .steps_max = 20000,
-    .space_bytes = GEOMETRY_SMALL ? (size_t)16 << 20 : (size_t)256 << 20,
-    .live_bytes_max = GEOMETRY_SMALL ? 1u << 20 : 16u << 20,
+    SCHEDULED_USUAL,
 };

@@ -33,6 +33,20 @@ struct scheduled_target {
     bool (*finish)(struct exec *exec);
 };
 
+// Programs as most targets have them: long enough for what threads do to each other, short
+// enough for many in a second. `bytes`: the largest block that is no failure.
+#define SCHEDULED_LIMITS(bytes)                                         \
+    {                                                                   \
+        .ops_max = 128, .slots = 48, .threads = 4, .size_max = (bytes), \
+        .fail_min = (uint64_t)1 << 47                                   \
+    }
+
+// The fields up to `options`, for blocks of all tiers in a process that has memory enough.
+#define SCHEDULED_USUAL                                                                    \
+    .limits = SCHEDULED_LIMITS(GEOMETRY_SMALL ? 72u << 10 : 3u << 20), .steps_max = 20000, \
+    .space_bytes = GEOMETRY_SMALL ? (size_t)16 << 20 : (size_t)256 << 20,                  \
+    .live_bytes_max = GEOMETRY_SMALL ? 1u << 20 : 16u << 20
+
 // What a target is: each defines it, and target_name; the entry points are scheduled.c's. One input
 // in 64 (by its bytes) runs twice and must do the same both times.
 extern const struct scheduled_target scheduled_target;
