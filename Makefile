@@ -296,10 +296,11 @@ analyze: ## gcc -fanalyzer and clang-tidy over src/: no findings
 # ---- another processor ----
 
 .PHONY: aarch64
-aarch64: ## cross-build for aarch64; unit and API tests under qemu-user
+aarch64: ## cross-build for aarch64; unit and API tests, and the scheduler's, under qemu-user
 	+$(MAKE) BUILD=$(BUILD)/aarch64 CC=$(AARCH64_CC) FLAVOUR=audit TEST_GEOMETRIES=small \
 	    TEST_OBJECTS=tests/aarch64/kernel.o TEST_LDFLAGS=-Wl,--wrap=mremap,--wrap=madvise \
 	    aarch64-run
+	+$(MAKE) BUILD=$(BUILD)/aarch64 CC=$(AARCH64_CC) UNDER=qemu-aarch64 litmus planted
 .PHONY: aarch64-run
 aarch64-run: $(UNIT_PROGRAMS) $(API_PROGRAMS) lib
 	@HAK_TEST_SECONDS=240 scripts/tally aarch64 -- tests/aarch64/run \

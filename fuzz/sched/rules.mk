@@ -54,12 +54,16 @@ endef
 
 SCHED_SCENARIOS := scenarios scenarios_whole scenarios_ending scenarios_lock
 
+# A cross compiler's linker and tools have its prefix. $(1) compiler
+sched_tool = $(patsubst %gcc,%,$(filter %-gcc,$(1)))
+
 # $(1) flavour, $(2) compiler, $(3) geometry, $(4) folder
 define sched_rules
 $(call hak_use,$(1),$(2),$(3))
 $(4)/allocator.o: $(4)/libhakmem-prefixed.a
-	$(call hak_say,state)ld -r -o $$@ --whole-archive $$< && objcopy $(SCHED_STATE) $$@
-	@! objdump -h $$@ | $(subst $$,$$$$,$(SCHED_MISSED)) | grep . || \
+	$(call hak_say,state)$(call sched_tool,$(2))ld -r -o $$@ --whole-archive $$< && \
+	    $(call sched_tool,$(2))objcopy $(SCHED_STATE) $$@
+	@! $(call sched_tool,$(2))objdump -h $$@ | $(subst $$,$$$$,$(SCHED_MISSED)) | grep . || \
 	    { echo '$$@: variables outside of hak_state' >&2; rm $$@; exit 1; }
 $(4)/fuzz/%.o $(4)/tests/model/%.o: SCHED_CC = $(call sched_cc,$(1),$(2),$(3))
 $(if $(SCHED_TOLD_AS_$(1)),\
@@ -133,9 +137,9 @@ SCHED_RATE := $(foreach i,$(call hak_out,sched,$(CC),small) $(call hak_out,sched
 
 .PHONY: litmus planted reduction model races orders rate
 litmus: $(SCHED_MODEL)/litmus ## the model of memory against the classic litmus tests
-	@$<
+	@$(UNDER) $<
 planted: $(SCHED_MODEL)/planted ## the scheduler against planted bugs, with each strategy
-	@$<
+	@$(UNDER) $<
 reduction: $(SCHED_MODEL)/protocol ## that the search of `make model` leaves nothing out (ONLY=)
 	@$< reduction $(ONLY)
 model: litmus planted reduction ## every execution of the protocols, as a table

@@ -33,7 +33,6 @@ bool system_keep_zero(void *p, size_t bytes, bool whole);
 
 // True if every byte of the range may be accessed.
 bool system_is_committed(const void *p, size_t bytes);
-size_t system_committed_bytes(void);
 
 // What was written to standard error since the reset (cut at 4 KiB).
 const char *system_messages(void);

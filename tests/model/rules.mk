@@ -16,8 +16,8 @@ $(COUNTING_OUT)/tests/model/counting: $(COUNTING_OUT)/tests/model/scenarios_lock
 
 .PHONY: racing counting
 racing: $(RACING_OUT)/tests/model/racing ## two racing frees of a block, hardened: every execution
-	@$<
+	@$(UNDER) $<
 counting: $(COUNTING_OUT)/tests/model/counting ## counts of contention against every execution
-	@$<
+	@$(UNDER) $<
 # CI runs them with the planted bugs.
 planted: racing counting
