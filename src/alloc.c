@@ -187,17 +187,19 @@ static inline void *alloc_small_or_large(size_t n, bool watch)
     return alloc_large(n, 1, false);
 }
 
-NOINLINE static void *alloc_watched(size_t n)
+NOINLINE static void *alloc_watched(size_t n, enum watch watch)
 {
-    return alloc_small_or_large(n, true);
+    void *p = watch == WATCH_ALL ? hak_watched_hit(WATCH_ALL, n) : NULL;
+    return p != NULL ? p : alloc_small_or_large(n, true);
 }
 
 NOINLINE void *hak_alloc_slow(size_t n)
 {
-    if (!hak_is_watched())
+    enum watch watch = hak_watch();
+    if (likely(watch == WATCH_NONE))
         return alloc_small_or_large(n, false);
-    void *p = hak_watched_hit(n);
-    return likely(p != NULL) ? p : alloc_watched(n);
+    void *p = watch == WATCH_PROFILE ? hak_watched_hit(WATCH_PROFILE, n) : NULL;
+    return likely(p != NULL) ? p : alloc_watched(n, watch);
 }
 
 NOINLINE static void *alloc_zeroed(size_t n)
@@ -217,7 +219,10 @@ NOINLINE static void *alloc_zeroed(size_t n)
 
 void *hak_alloc_zeroed(size_t n)
 {
-    void *p = hak_is_watched() ? hak_watched_hit(n) : NULL;
+    enum watch watch = hak_watch();
+    void *p = unlikely(watch == WATCH_PROFILE) ? hak_watched_hit(WATCH_PROFILE, n)
+              : unlikely(watch == WATCH_ALL)   ? hak_watched_hit(WATCH_ALL, n)
+                                               : NULL;
     return p != NULL ? __builtin_memset(p, 0, n) : alloc_zeroed(n);
 }
 

@@ -1,8 +1,12 @@
 // profiled.c: a program whose allocations are known, for test_profile.py: each function below keeps
 // or frees blocks of one size.
 //
-// usage: profiled [fork | wait | write FILE]      wait: for the end of its input
+// usage: profiled [fork | wait | write FILE [LIBRARY keep|close]]
+//
+// wait: for the end of its input. LIBRARY: its function keep_in_library is called, then it is kept
+// or closed.
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -77,6 +81,17 @@ __attribute__((noinline)) static void keep_in_child(void)
     USED(p);
 }
 
+static void call_library(const char *file, bool keep)
+{
+    void *library = dlopen(file, RTLD_NOW);
+    void *function = library != NULL ? dlsym(library, "keep_in_library") : NULL;
+    if (function == NULL)
+        abort();
+    ((void (*)(void))function)();
+    if (!keep)
+        dlclose(library);
+}
+
 int main(int count, char **words)
 {
     void *first = malloc(1); // of the process: nothing is known of it
@@ -100,6 +115,8 @@ int main(int count, char **words)
         while (read(STDIN_FILENO, &byte, 1) > 0)
             ;
     }
+    if (count > 4)
+        call_library(words[3], strcmp(words[4], "keep") == 0);
     if (count > 2 && strcmp(words[1], "write") == 0) {
         int fd = open(words[2], O_CREAT | O_TRUNC | O_WRONLY, 0600);
         printf("%d\n", hak_write_profile(fd));

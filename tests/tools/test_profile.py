@@ -171,6 +171,17 @@ class Reading(unittest.TestCase):
         for function in KNOWN:
             self.assertRegex(text, rf"(?m) {function}$")
 
+    def test_unloaded(self):
+        """As hakmem(7) says: code of a library that is gone has an address and no name."""
+        library = path("kept.so")
+        subprocess.run([os.environ.get("CC", "gcc"), "-g", "-O1", "-shared", "-fPIC", "-xc", "-o",
+                        library, "-"], text=True, check=True, input="#include <stdlib.h>\n"
+                       "void *kept;\nvoid keep_in_library(void) { kept = malloc(32 << 20); }\n")
+        for what, wanted in (("keep", "keep_in_library"), ("close", "<unknown>")):
+            self.assertEqual(run("write", path("u.pb"), library, what).stdout, "1\n")
+            self.assertRegex(pprof("-top", "-unit=kb", path("u.pb")),
+                             rf"(?m) 32768kB .* 32768kB .* {wanted}$")
+
     def test_fine(self):
         """Every block is a sample: nothing is estimated."""
         profile = Profile(write("f.pb", options="profile=1"))

@@ -165,10 +165,9 @@ static void certain_hits(const void *argument)
     random_flow(false);
 }
 
-static void exact_hits(const void *argument)
+static void expect_exact(const char *options)
 {
-    (void)argument;
-    start(STILL ",count_hits=1");
+    start(options);
     struct hak_stats stats;
     hak_get_stats(&stats);
     CHILD_CHECK(stats.count_hits == 1);
@@ -199,6 +198,19 @@ static void exact_hits(const void *argument)
     hak_free(p);
 }
 
+static void exact_hits(const void *argument)
+{
+    (void)argument;
+    expect_exact(STILL ",count_hits=1");
+}
+
+// The profile counts the same requests. It samples none of these.
+static void exact_hits_in_profile(const void *argument)
+{
+    (void)argument;
+    expect_exact(STILL ",count_hits=1,profile=1099511627776,profile_seed=1");
+}
+
 // A pair that always hits leaves no trace, and is not made up either.
 static void pairs(const void *argument)
 {
@@ -217,6 +229,7 @@ static void pairs(const void *argument)
 
 IN_RELEASE(certain_hits)
 IN_RELEASE(exact_hits)
+IN_RELEASE(exact_hits_in_profile)
 IN_RELEASE(pairs)
 
 int main(void)
@@ -224,6 +237,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_certain_hits),
         cmocka_unit_test(test_exact_hits),
+        cmocka_unit_test(test_exact_hits_in_profile),
         cmocka_unit_test(test_pairs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,7 +92,7 @@ static struct profile_sum freed_in(const struct profile_sums *s)
 // The estimate of `blocks` blocks of n bytes is that, as far as chance allows.
 static void expect_about(struct profile_sum sum, double blocks, size_t n)
 {
-    double weight = hak_interval_weight(n, INTERVAL);
+    double weight = hak_interval_weight(n == 0 ? 1 : n, INTERVAL);
     double slack = 4 * sqrt(blocks * (weight - 1)) + 0.001;
     if (fabs(sum.blocks - blocks) > slack)
         fail_msg("%.1f blocks of %zu bytes are estimated as %.1f, not within %.1f", blocks, n,
@@ -125,6 +125,21 @@ static void test_estimates(void **state)
         expect_about(less(after.allocated, before.allocated), kinds[k].blocks, kinds[k].bytes);
         expect_about(less(freed_in(&after), freed_in(&before)), kinds[k].blocks, kinds[k].bytes);
     }
+}
+
+// A request of no bytes counts as one of one.
+static void test_no_bytes(void **state)
+{
+    (void)state;
+    enum { BLOCKS = 40000 };
+    if (MITIGATE_EMPTY)
+        skip(); // these have no memory
+    struct profile_sums before = sums_of(call_a);
+    for (unsigned i = 0; i < BLOCKS; i++)
+        hak_free(call_a(0));
+    struct profile_sums after = sums_of(call_a);
+    expect_about(less(after.allocated, before.allocated), BLOCKS, 0);
+    assert_true(after.allocated.blocks > before.allocated.blocks);
 }
 
 // What is live, after some of it was freed.
@@ -405,10 +420,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_estimates),     cmocka_unit_test(test_live),
-        cmocka_unit_test(test_lifetimes),     cmocka_unit_test(test_other_threads),
-        cmocka_unit_test(test_short_threads), cmocka_unit_test(test_fork),
-        cmocka_unit_test(test_resize),        cmocka_unit_test(test_growth),
-        cmocka_unit_test(test_full),          cmocka_unit_test(test_readers),
+        cmocka_unit_test(test_no_bytes),      cmocka_unit_test(test_lifetimes),
+        cmocka_unit_test(test_other_threads), cmocka_unit_test(test_short_threads),
+        cmocka_unit_test(test_fork),          cmocka_unit_test(test_resize),
+        cmocka_unit_test(test_growth),        cmocka_unit_test(test_full),
+        cmocka_unit_test(test_readers),
         cmocka_unit_test(test_many_stacks), // the last: it fills the tables
     };
     setenv("HAKMEM_OPTIONS", "profile=4096,profile_seed=5", 1);

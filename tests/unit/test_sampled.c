@@ -9,6 +9,7 @@
 #include "config.h"
 #include "hakmem.h"
 #include "sampled.h"
+#include <seam/sanitizer.h>
 #include <seam/stack.h>
 
 enum { BYTES = 100 };
@@ -32,6 +33,12 @@ static char *allocate_at(bool begin)
             return p;
         hak_free(p);
     }
+}
+
+static void touch(const volatile char *p)
+{
+    __asm__ volatile("" : "+r"(p));
+    (void)*p;
 }
 
 static void write_at(volatile char *p)
@@ -66,6 +73,7 @@ static void test_blocks(void **state)
         assert_int_equal((uintptr_t)blocks[i] % MALLOC_ALIGN, 0);
         assert_int_equal(hak_malloc_usable_size(blocks[i]), n);
         first += (uintptr_t)blocks[i] % (uintptr_t)sysconf(_SC_PAGESIZE) == 0;
+        sanitize_defined(blocks[i], n); // of malloc too, which no user can count on
         for (size_t b = 0; b < n; b++)
             assert_int_equal(blocks[i][b], 0);
         memset(blocks[i], (int)i, n);
@@ -106,7 +114,7 @@ static void read_freed(const void *argument)
 {
     char *p = watched(argument);
     hak_free(p);
-    __asm__ volatile("" : : "r"(p[5]));
+    touch(p + 5);
 }
 
 static void write_behind_page(const void *argument)
@@ -184,9 +192,7 @@ static void test_mistakes(void **state)
 
 static void read_nothing(const void *argument)
 {
-    char *p = watched(argument);
-    __asm__ volatile("" : "+r"(p));
-    __asm__ volatile("" : : "r"(*p));
+    touch(watched(argument));
 }
 
 // Other faults of the program end it as they would without us.
@@ -223,16 +229,20 @@ static void test_other_faults(void **state)
 // As a user's program: no test harness has touched the signal's handler.
 static void use_after_free(void)
 {
-    hak_free(hak_malloc(1));
+    // The last of these find no place in the pool: from now on there are blocks at hand.
+    void *blocks[SAMPLED_BLOCKS + 3];
+    for (unsigned i = 0; i < SAMPLED_BLOCKS + 3; i++)
+        blocks[i] = hak_malloc(BYTES);
+    for (unsigned i = 0; i < SAMPLED_BLOCKS + 3; i++)
+        hak_free(blocks[i]);
     char *p = hak_malloc(BYTES);
     hak_free(p);
-    __asm__ volatile("" : "+r"(p));
-    __asm__ volatile("" : : "r"(*p));
+    touch(p);
 }
 
-static void run_program(const void *argument)
+static void run_program(const void *options)
 {
-    (void)argument;
+    setenv("HAKMEM_OPTIONS", options, 1);
     exec_self((char *[]){ (char *)"use-after-free", NULL });
 }
 
@@ -242,10 +252,14 @@ static void test_program(void **state)
     struct capture capture;
     if (under_a_tool())
         skip(); // it starts itself anew, which only a kernel does
-    run_in_child(&capture, run_program, NULL);
-    assert_aborted(&capture);
-    assert_non_null(strstr(capture.text, "hakmem: use after free of 0x"));
-    assert_non_null(strstr(capture.text, " (sampled, 100 bytes) at byte 0\n  allocated at 0x"));
+    static const char *const options[] = { "sample=1", "sample=1,profile=4294967295",
+                                           "sample=1,count_hits=1" };
+    for (unsigned i = 0; i < sizeof options / sizeof *options; i++) {
+        run_in_child(&capture, run_program, options[i]);
+        assert_aborted(&capture);
+        assert_non_null(strstr(capture.text, "hakmem: use after free of 0x"));
+        assert_non_null(strstr(capture.text, " (sampled, 100 bytes) at byte 0\n  allocated at 0x"));
+    }
 }
 
 // ---- what the system refuses, and places around the end of the pool ----
@@ -294,6 +308,7 @@ static void test_refusals(void **state)
     memset(p, 7, BYTES);
     hak_free(p);
     refuse_protect = false;
+    sanitize_open(p, BYTES);
     for (unsigned i = 0; i < BYTES; i++)
         assert_int_equal(p[i], 0);
 }
