@@ -336,22 +336,9 @@ NOINLINE static void put_off(struct heap *h, void *p, unsigned tag)
         hak_free_slow(p, NULL);
 }
 
-NOINLINE static void free_long(void *p, unsigned tag)
+// The same of a block of at most QUARANTINE_SHORT_MAX bytes: a leaf but for its tail calls.
+ALWAYS_INLINE void put_off_short(struct heap *h, void *p, unsigned tag)
 {
-    struct heap *h = tls_heap();
-    (void)hak_harden_give(p, tag);
-    put_off(h, p, tag);
-}
-
-// A leaf but for its tail calls, as hak_take_hardened is: this is what most frees are.
-NOINLINE void hak_free_hardened(void *p, unsigned tag)
-{
-    struct heap *h = tls_heap();
-    if (!hak_harden_is_short(tag)) {
-        free_long(p, tag);
-        return;
-    }
-    (void)hak_harden_give(p, tag);
     if (MITIGATE_QUARANTINE) {
         struct heap_extra *extra = hak_heap_extra(h);
         if (!hak_waiting_is_easy(h)) {
@@ -366,6 +353,28 @@ NOINLINE void hak_free_hardened(void *p, unsigned tag)
     }
     if (unlikely(hak_waiting_push(h, p, tag) != NULL))
         hak_free_slow(p, NULL);
+}
+
+NOINLINE static void free_long(void *p, unsigned tag)
+{
+    struct heap *h = tls_heap();
+    (void)hak_harden_give(p, tag);
+    if (tag <= hak_class_of(QUARANTINE_SHORT_MAX))
+        put_off_short(h, p, tag);
+    else
+        put_off(h, p, tag);
+}
+
+// A leaf but for its tail calls, as hak_take_hardened is: this is what most frees are.
+NOINLINE void hak_free_hardened(void *p, unsigned tag)
+{
+    if (!hak_harden_is_short(tag)) {
+        free_long(p, tag);
+        return;
+    }
+    struct heap *h = tls_heap();
+    (void)hak_harden_give(p, tag);
+    put_off_short(h, p, tag);
 }
 
 NOINLINE void hak_free_sized_hardened(void *p, unsigned tag, size_t n)

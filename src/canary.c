@@ -16,17 +16,9 @@ void hak_canary_start(void)
 
 bool hak_canary_slack_long_ok(const void *p, size_t bytes, size_t n)
 {
-    if (bytes - n < 2 * ZERO_SHORT_MAX)
-        return hak_canary_slack_ok(p, bytes, n);
-    const char *slack = (const char *)p + n, *place = (const char *)p + bytes - CANARY_BYTES;
-    const char *from = (const char *)round_up((uintptr_t)slack, MALLOC_ALIGN);
-    const char *end = (const char *)round_down((uintptr_t)place, MALLOC_ALIGN);
-    unsigned any = 0;
-    for (; slack != from; slack++)
-        any |= (unsigned char)*slack;
-    for (; end != place; place--)
-        any |= (unsigned char)place[-1];
-    return any == 0 && hak_zero_is_long(from, (size_t)(end - from));
+    size_t slack = bytes - CANARY_BYTES - n;
+    return slack < ZERO_SHORT_MAX ? hak_canary_slack_ok(p, bytes, n)
+                                  : hak_zero_is_long((const char *)p + n, slack);
 }
 
 static uint64_t word_at(const char *place)
@@ -39,6 +31,8 @@ static uint64_t word_at(const char *place)
 // Tells the first byte in [from, end) that is not zero; returns if there is none.
 static void tell_slack(const char *p, unsigned tag, size_t from, size_t end)
 {
+    if (end - from >= ZERO_SHORT_MAX && hak_zero_is_long(p + from, end - from))
+        return;
     for (size_t i = from; i < end; i++)
         if (p[i] != 0) {
             uint64_t is = 0;

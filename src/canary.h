@@ -14,7 +14,7 @@
 #ifndef HAK_CANARY_H
 #define HAK_CANARY_H
 
-#include "config.h"
+#include "zero.h"
 
 struct ON_SEALED_PAGE canary_secret {
     uint64_t value;
@@ -61,16 +61,22 @@ static inline size_t hak_canary_read(const void *p, unsigned class_index, size_t
     return bytes - CANARY_BYTES - (word >> CANARY_SLACK_SHIFT);
 }
 
-// Whether the slack of a block of which the user has n bytes, 1 at least, is zero. Words are looked
-// at from its end; of the last one the bytes that are the user's are shifted out.
+// Whether the slack of a block of which the user has n bytes, 1 at least, is zero. What is looked at
+// first and last may overlap; of a slack shorter than a word the bytes that are the user's are
+// shifted out.
 static inline bool hak_canary_slack_ok(const void *p, size_t bytes, size_t n)
 {
-    const uint64_t *word = (const uint64_t *)((const char *)p + bytes) - 2;
-    size_t slack = bytes - CANARY_BYTES - n;
-    uint64_t any = 0;
-    for (; slack >= sizeof *word; slack -= sizeof *word)
-        any |= *word--;
-    return (any | *word >> 1 >> (63 - 8 * slack)) == 0;
+    const char *at = (const char *)p + n, *end = (const char *)p + bytes - CANARY_BYTES;
+    size_t slack = (size_t)(end - at);
+    uint64_t last = *(const uint64_t *)(end - sizeof last);
+    if (slack < sizeof last)
+        return last >> 1 >> (63 - 8 * slack) == 0;
+    if (slack < sizeof(pair))
+        return (last | *(const uint64_t *)at) == 0;
+    pair any = *(const loose_pair *)(end - sizeof any);
+    for (; at < end - sizeof any; at += sizeof any)
+        any |= *(const loose_pair *)at;
+    return (any[0] | any[1]) == 0;
 }
 
 // The same, where the slack may be long.

@@ -176,7 +176,7 @@ _Static_assert(is_power_of_two_constant(MAGAZINE_BLOCKS_MAX + 1), "with the sent
 // Clearing a held block of more bytes asks the system first which pages are in memory, so many of
 // them at a time.
 #define CLEAR_PLAIN_MAX SMALL_OR(2 * UNIT_SIZE, 16 * UNIT_SIZE)
-#define CLEAR_PAGES SMALL_OR((size_t)4, (size_t)256)
+#define CLEAR_PAGES SMALL_OR((size_t)4, (size_t)1024)
 // A held block may be so many units longer than a request that it serves.
 #define HELD_SPARE_UNITS 4u
 // ... and so many times longer than a request of a block that grows.

@@ -65,9 +65,12 @@ ALWAYS_INLINE void hak_harden_take(void *p, unsigned class_index, size_t n, bool
 // Clears a block of which the user had n bytes. The slack, which was looked at, is zero already.
 ALWAYS_INLINE void hak_harden_clear_long(void *p, size_t bytes, size_t n)
 {
-    __builtin_memset(p, 0, n);
-    if (MITIGATE_CANARY)
-        hak_canary_clear(p, bytes);
+    if (!MITIGATE_CANARY) {
+        hak_zero_set_long(p, bytes);
+        return;
+    }
+    hak_zero_set_long(p, max_size(round_up(n, MALLOC_ALIGN), ZERO_SHORT_MAX));
+    hak_canary_clear(p, bytes);
 }
 
 // The user gave the block back: it must be one that is handed out, with nothing written behind it.

@@ -1,5 +1,5 @@
 // zero.h: whether memory reads as zero, and clearing it. For whole blocks of the hardened flavour:
-// addresses are multiples of 16, sizes too and not 0.
+// addresses are multiples of 16, sizes too and not 0, where nothing else is said.
 //
 // Short blocks are looked at without a call and, to 64 bytes, without a branch on their size: the
 // sizes that a program mixes cannot be foreseen. No state but which vectors the processor has.
@@ -9,6 +9,7 @@
 #include "config.h"
 
 typedef uint64_t pair __attribute__((vector_size(16)));
+typedef uint64_t loose_pair __attribute__((vector_size(16), aligned(1)));
 _Static_assert(sizeof(pair) == MALLOC_ALIGN, "blocks are whole pairs, and begin at one");
 
 // Bytes up to which no call is made.
@@ -22,8 +23,9 @@ extern struct zero_width hak_zero_width __attribute__((visibility("hidden")));
 // Once at start. Before it the narrow vectors are used.
 void hak_zero_start(void);
 
-// Of ZERO_SHORT_MAX bytes at least.
+// Of ZERO_SHORT_MAX bytes at least. What is looked at may begin and end anywhere.
 bool hak_zero_is_long(const void *p, size_t bytes);
+void hak_zero_set_long(void *p, size_t bytes);
 
 // The four pairs of 16, 32, 48 or 64 bytes; of shorter ones some are the same.
 #define PAIR_SECOND(bytes) ((bytes) >> 2 & 48)

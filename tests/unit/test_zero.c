@@ -20,7 +20,20 @@ static void clear(void *p, size_t bytes)
     if (bytes <= ZERO_SHORT_MAX)
         hak_zero_set_short(p, bytes);
     else
-        memset(p, 0, bytes);
+        hak_zero_set_long(p, bytes);
+}
+
+// A long piece may begin and end anywhere; what lies beside it does not count.
+static void check_piece(unsigned char *p, size_t bytes)
+{
+    memset(area, 0xff, sizeof area);
+    memset(p, 0, bytes);
+    assert_true(hak_zero_is_long(p, bytes));
+    for (size_t i = 0; i < bytes; i += i < 64 || i + 65 > bytes ? 1 : 31) {
+        p[i] = 1;
+        assert_false(hak_zero_is_long(p, bytes));
+        p[i] = 0;
+    }
 }
 
 static void check_length(unsigned char *p, size_t bytes)
@@ -46,6 +59,8 @@ static void check_all(void)
         check_length(area + MARGIN, bytes);
         check_length(area + MARGIN - 16, bytes); // no multiple of a wide vector's length
     }
+    for (size_t bytes = ZERO_SHORT_MAX; bytes <= ZERO_SHORT_MAX + 300; bytes++)
+        check_piece(area + MARGIN + bytes % 19, bytes);
 }
 
 static void test_narrow(void **state)
