@@ -100,6 +100,12 @@ WRAPPED(bool, hak_os_move, (void *to, void *from, size_t bytes), (to, from, byte
         false)
 WRAPPED(bool, hak_os_protect_none, (void *p, size_t bytes), (p, bytes), p, bytes, false)
 WRAPPED(bool, hak_os_hide, (void *p, size_t bytes), (p, bytes), p, bytes, false)
+WRAPPED(void *, hak_os_stow, (void *p, size_t bytes), (p, bytes), p, bytes, NULL)
+bool __real_hak_os_unstow_none(void *stowed, size_t bytes);
+WRAPPED(bool, hak_os_unstow, (void *p, void *stowed, size_t bytes), (p, stowed, bytes), p, bytes,
+        __real_hak_os_unstow_none(stowed, bytes) && false)
+WRAPPED(bool, hak_os_unstow_none, (void *stowed, size_t bytes), (stowed, bytes), stowed, bytes,
+        false)
 
 uint64_t __wrap_hak_os_clock_ms(void);
 uint64_t __wrap_hak_os_clock_ms(void)

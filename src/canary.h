@@ -61,8 +61,8 @@ static inline size_t hak_canary_read(const void *p, unsigned class_index, size_t
     return bytes - CANARY_BYTES - (word >> CANARY_SLACK_SHIFT);
 }
 
-// Whether the slack of a block of which the user has n bytes, 1 at least, is zero. What is looked at
-// first and last may overlap; of a slack shorter than a word the bytes that are the user's are
+// Whether the slack of a block of which the user has n bytes, 1 at least, is zero. What is looked
+// at first and last may overlap; of a slack shorter than a word the bytes that are the user's are
 // shifted out.
 static inline bool hak_canary_slack_ok(const void *p, size_t bytes, size_t n)
 {

@@ -187,7 +187,7 @@ _Static_assert(is_power_of_two_constant(MAGAZINE_BLOCKS_MAX + 1), "with the sent
 // bit), and so many random bits of units more behind it than it needs.
 #define GUARD_FIRST_BITS SMALL_OR(0u, 1u)
 #define GUARD_RANDOM_BITS SMALL_OR(1u, 2u)
-_Static_assert(2 * (GUARDS_MAX + HELD_TOTAL_MAX) <= 49152, "a quarter is left to the program");
+_Static_assert(2 * GUARDS_MAX + 3 * HELD_TOTAL_MAX <= 49152, "a quarter is left to the program");
 // SuperSlabs that are begun at a time where their order is random.
 #define SUPERSLABS_AHEAD SMALL_OR(2u, 8u)
 // Blocks of size 0 that can be handed out at a time; more are served as one byte.

@@ -7,13 +7,14 @@
 //   warm == units of those with slab.reached != 0;  total_warm == sum of warm over all heaps
 //   count is above HELD_BLOCKS_MAX only while the system refuses something
 //
-// Each held block may cost two more mappings of the process: `total` bounds them. A run that the
+// Each held block may cost three more mappings of the process: `total` bounds them. A run that the
 // kernel does not make accessible again stays the oldest, and is tried again with the next. Under a
 // limit on writable memory (RLIMIT_DATA) that needs room, which a block makes when it is held: so a
 // block is held first, and older ones are released then. What is held never gets lost.
 //
-// A block's memory stays, cleared, while it is among the latest; then it is given back, in one
-// call, and no access is needed for that. Without the quarantine blocks stay accessible.
+// A block's memory stays, cleared, while it is among the latest: where the system can elsewhere, at
+// an address that nobody has, else in its place, hidden. Then it is given back, and no access is
+// needed for that. Without the quarantine blocks stay accessible.
 //
 // A block that serves a shorter request keeps what it had of memory, behind its end, where the
 // guard is: a buffer that grows again, as the last one did, needs no new pages.
@@ -29,7 +30,8 @@
 #include "guard.h"
 #include "pool.h"
 
-// Of a block in a queue slab.free_blocks says when it was freed, in ms, and slab.bytes its end.
+// Of a block in a queue slab.free_blocks says when it was freed, in ms, slab.bytes its end, and the
+// first word of the free bitmap where its memory is meanwhile (os_stow); 0: in its place.
 
 // A block is cleared when it is held; with the quarantine nobody can write to it after that.
 #define CLEARS (FREE_IS_ZERO || MITIGATE_QUARANTINE)
@@ -60,6 +62,16 @@ static size_t bytes_of(const struct slab *s)
 static size_t open_of(const struct slab *s)
 {
     return bytes_of(s) - (MITIGATE_GUARDS ? own_load(&s->touched) : 0);
+}
+
+static char *stowed_of(const struct slab *s)
+{
+    return (char *)(uintptr_t)own_load(hak_slab_free_word(s, 0));
+}
+
+static void set_stowed(const struct slab *s, const char *stowed)
+{
+    own_store(hak_slab_free_word(s, 0), (uintptr_t)stowed);
 }
 
 static void add_warm(struct held *held, const struct slab *s, bool more)
@@ -98,12 +110,24 @@ static void clear(char *p, size_t bytes)
     }
 }
 
-static void make_cold(struct held *held, struct slab *s)
+// False if the system refuses.
+static bool drop_stowed(struct slab *s)
 {
-    if (!is_warm(s) || !os_decommit(hak_slab_base(s), own_load(&s->reached)))
-        return;
+    if (stowed_of(s) != NULL && !os_unstow_none(stowed_of(s), open_of(s)))
+        return false;
+    set_stowed(s, NULL);
+    return true;
+}
+
+static bool make_cold(struct held *held, struct slab *s)
+{
+    if (!is_warm(s))
+        return true;
+    if (!drop_stowed(s) || !os_decommit(hak_slab_base(s), own_load(&s->reached)))
+        return false;
     add_warm(held, s, false);
     own_store(&s->reached, 0);
+    return true;
 }
 
 // `before`: the block that was freed before s, or NULL.
@@ -129,7 +153,7 @@ static bool release_oldest(struct held *held, uint64_t now_ms)
     struct slab *s = held->oldest;
     uint32_t units = units_of(s);
     char *base = base_of(s);
-    if (!os_commit(base, units * UNIT_SIZE))
+    if ((stowed_of(s) != NULL && !make_cold(held, s)) || !os_commit(base, units * UNIT_SIZE))
         return false;
     take_out(held, NULL, s);
     size_t reached = max_size(own_load(&s->reached), MITIGATE_QUARANTINE ? 0 : open_of(s));
@@ -184,7 +208,7 @@ static void bound_warm(struct held *held, uint64_t now_ms)
     while (SHARES_WARM && is_too_warm(held) && release_oldest(held, now_ms))
         ;
     for (struct slab *s = held->oldest; s != NULL && is_too_warm(held); s = s->next)
-        make_cold(held, s);
+        (void)make_cold(held, s);
 }
 
 // A block that is not to stay warm loses its memory at once. False if the system refuses.
@@ -196,7 +220,8 @@ static bool take_access(struct slab *s, bool warm)
     if (warm && CLEARS)
         clear(base, open);
     own_store(&s->reached, warm ? reached : 0);
-    if (MITIGATE_QUARANTINE)
+    set_stowed(s, MITIGATE_QUARANTINE && warm ? os_stow(base, open) : NULL);
+    if (MITIGATE_QUARANTINE && stowed_of(s) == NULL)
         return warm ? os_hide(base, open) : os_protect_none(base, reached);
     return warm || os_decommit(base, reached);
 }
@@ -226,6 +251,7 @@ void hak_held_keep(struct held *held, struct slab *s, size_t end, uint64_t now_m
     if (CLEARS)
         clear(hak_slab_base(s), open_of(s));
     own_store(&s->reached, bytes_of(s));
+    set_stowed(s, NULL);
     append(held, s, end, now_ms);
     while (held->oldest != NULL && held->oldest->next != NULL && release_oldest(held, now_ms))
         ;
@@ -264,8 +290,27 @@ static struct slab *find(struct held *held, const struct held_request *want, str
     return found;
 }
 
+// The memory of a block comes back to its place; its guard moves to `end`. A longer guard is never
+// refused: where the system does so it stays shorter.
+static bool unstow(struct slab *s, size_t end)
+{
+    size_t open = open_of(s);
+    if (MITIGATE_GUARDS && end > open && !hak_fence_move(s, end, true))
+        return false;
+    bool back = os_unstow(hak_slab_base(s), stowed_of(s), open);
+    set_stowed(s, NULL);
+    if (!back && !os_commit(hak_slab_base(s), open)) {
+        if (MITIGATE_GUARDS && end > open)
+            (void)hak_fence_move(s, open, true);
+        return false;
+    }
+    return !MITIGATE_GUARDS || end >= open || hak_fence_move(s, end, true);
+}
+
 static bool reopen(struct slab *s, size_t end)
 {
+    if (MITIGATE_QUARANTINE && stowed_of(s) != NULL)
+        return unstow(s, end);
     if (!MITIGATE_QUARANTINE)
         return !MITIGATE_GUARDS || hak_fence_move(s, end, true);
     return MITIGATE_GUARDS ? hak_fence_open(s, end) : os_commit(hak_slab_base(s), bytes_of(s));
@@ -294,7 +339,7 @@ void hak_held_trim(struct held *held, uint64_t now_ms, uint64_t delay_ms)
 {
     for (struct slab *s = held->oldest; s != NULL; s = s->next)
         if ((uint32_t)now_ms - own_load(&s->free_blocks) > delay_ms)
-            make_cold(held, s);
+            (void)make_cold(held, s);
 }
 
 void hak_held_release(struct held *held, uint64_t now_ms)

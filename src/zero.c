@@ -5,8 +5,8 @@
 //
 // The same loops are compiled for two widths. The C library's memset clears more than some KiB with
 // an instruction that some processors are slow to begin, and takes 1.2 to 1.8 times as long for
-// blocks that lie in the caches. `wide` is set once, before any other thread exists, and sealed with
-// what is immutable.
+// blocks that lie in the caches. `wide` is set once, before any other thread exists, and sealed
+// with what is immutable.
 #include "zero.h"
 
 #include <seam/processor.h>

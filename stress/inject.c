@@ -20,6 +20,9 @@ bool __real_hak_os_move(void *to, void *from, size_t bytes);
 void *__real_hak_os_extend(void *p, size_t old_bytes, size_t new_bytes);
 bool __real_hak_os_protect_none(void *p, size_t bytes);
 bool __real_hak_os_hide(void *p, size_t bytes);
+void *__real_hak_os_stow(void *p, size_t bytes);
+bool __real_hak_os_unstow(void *p, void *stowed, size_t bytes);
+bool __real_hak_os_unstow_none(void *stowed, size_t bytes);
 void *__wrap_hak_os_reserve(size_t bytes, size_t align);
 bool __wrap_hak_os_commit(void *p, size_t bytes);
 bool __wrap_hak_os_decommit(void *p, size_t bytes);
@@ -28,6 +31,9 @@ bool __wrap_hak_os_move(void *to, void *from, size_t bytes);
 void *__wrap_hak_os_extend(void *p, size_t old_bytes, size_t new_bytes);
 bool __wrap_hak_os_protect_none(void *p, size_t bytes);
 bool __wrap_hak_os_hide(void *p, size_t bytes);
+void *__wrap_hak_os_stow(void *p, size_t bytes);
+bool __wrap_hak_os_unstow(void *p, void *stowed, size_t bytes);
+bool __wrap_hak_os_unstow_none(void *stowed, size_t bytes);
 
 void inject_failures(unsigned one_in, uint64_t seed)
 {
@@ -96,4 +102,23 @@ bool __wrap_hak_os_protect_none(void *p, size_t bytes)
 bool __wrap_hak_os_hide(void *p, size_t bytes)
 {
     return !fails() && __real_hak_os_hide(p, bytes);
+}
+
+void *__wrap_hak_os_stow(void *p, size_t bytes)
+{
+    return fails() ? NULL : __real_hak_os_stow(p, bytes);
+}
+
+// What cannot be moved back is gone.
+bool __wrap_hak_os_unstow(void *p, void *stowed, size_t bytes)
+{
+    if (!fails())
+        return __real_hak_os_unstow(p, stowed, bytes);
+    (void)__real_hak_os_unstow_none(stowed, bytes);
+    return false;
+}
+
+bool __wrap_hak_os_unstow_none(void *stowed, size_t bytes)
+{
+    return !fails() && __real_hak_os_unstow_none(stowed, bytes);
 }

@@ -203,6 +203,43 @@ bool hak_os_hide(void *p, size_t bytes)
     return done;
 }
 
+// A change of access costs the kernel about 0.1 microseconds for each page that is in memory, and
+// moving a tenth of it.
+void *hak_os_stow(void *p, size_t bytes)
+{
+    int saved = errno;
+    void *stowed = mremap(p, bytes, bytes, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
+    if (stowed == MAP_FAILED)
+        stowed = NULL;
+    if (stowed != NULL && map(p, bytes, PROT_NONE, MAP_FIXED) == NULL) {
+        munmap(stowed, bytes);
+        stowed = NULL;
+    }
+    errno = saved;
+    return stowed;
+}
+
+bool hak_os_unstow(void *p, void *stowed, size_t bytes)
+{
+    int saved = errno;
+    bool done = mremap(stowed, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, p) != MAP_FAILED;
+    if (!done) {
+        munmap(stowed, bytes);
+        // As in hak_os_move: fills the hole if there is one.
+        (void)map(p, bytes, PROT_NONE, MAP_FIXED_NOREPLACE);
+    }
+    errno = saved;
+    return done;
+}
+
+bool hak_os_unstow_none(void *stowed, size_t bytes)
+{
+    int saved = errno;
+    bool done = munmap(stowed, bytes) == 0;
+    errno = saved;
+    return done;
+}
+
 bool hak_os_protect_read(void *p, size_t bytes)
 {
     int saved = errno;

@@ -17,6 +17,9 @@
 #define os_extend(p, old_bytes, new_bytes) hak_os_told(hak_os_extend(p, old_bytes, new_bytes))
 #define os_protect_none(p, bytes) hak_os_done(hak_os_protect_none(p, bytes))
 #define os_hide(p, bytes) hak_os_done(hak_os_hide(p, bytes))
+#define os_stow(p, bytes) hak_os_stow(p, bytes)
+#define os_unstow(p, stowed, bytes) hak_os_unstow(p, stowed, bytes)
+#define os_unstow_none(stowed, bytes) hak_os_done(hak_os_unstow_none(stowed, bytes))
 #define os_is_mapped(p) hak_os_is_mapped(p)
 #define os_protect_read(p, bytes) hak_os_done(hak_os_protect_read(p, bytes))
 #define os_advise_huge(p, bytes) hak_os_advise_huge(p, bytes)
@@ -58,6 +61,18 @@ bool hak_os_protect_none(void *p, size_t bytes);
 // Takes all access away from committed pages, which keep their memory and contents: os_commit gives
 // it back, os_decommit may come before that.
 bool hak_os_hide(void *p, size_t bytes);
+
+// The same of pages that read as zero, in a fraction of the time where they are many: their memory
+// moves to a place of the kernel's choice, outside of the arena, which is returned. There it still
+// counts as writable. NULL where the kernel cannot (before 5.7, under a limit, or for pages that it
+// keeps as several mappings): the pages are accessible and read as zero.
+void *hak_os_stow(void *p, size_t bytes);
+
+// Moves it back, and the pages are committed. False: it is gone, and they are without access.
+bool hak_os_unstow(void *p, void *stowed, size_t bytes);
+
+// Gives it back to the system instead. False: it is still there.
+bool hak_os_unstow_none(void *stowed, size_t bytes);
 
 // Makes pages of the library's own data read-only; for good where the kernel can (6.10).
 bool hak_os_protect_read(void *p, size_t bytes);

@@ -48,6 +48,39 @@ bool __wrap_hak_os_protect_none(void *p, size_t bytes)
     return true;
 }
 
+// Where the memory of the block that was held last is, or NULL; what is refused. At the limit of
+// room_bytes the system has none to move anything to.
+static char *stowed;
+static bool refuse_stow, refuse_unstow, refuse_unstow_none;
+void *__real_hak_os_stow(void *p, size_t bytes);
+void *__wrap_hak_os_stow(void *p, size_t bytes);
+bool __real_hak_os_unstow(void *p, void *from, size_t bytes);
+bool __wrap_hak_os_unstow(void *p, void *from, size_t bytes);
+bool __real_hak_os_unstow_none(void *from, size_t bytes);
+bool __wrap_hak_os_unstow_none(void *from, size_t bytes);
+
+void *__wrap_hak_os_stow(void *p, size_t bytes)
+{
+    bool refused = refuse_stow || bytes > room_bytes;
+    return stowed = refused ? NULL : __real_hak_os_stow(p, bytes);
+}
+
+bool __wrap_hak_os_unstow(void *p, void *from, size_t bytes)
+{
+    if (!refuse_unstow)
+        return __real_hak_os_unstow(p, from, bytes);
+    assert_true(__real_hak_os_unstow_none(from, bytes));
+    return false;
+}
+
+bool __wrap_hak_os_unstow_none(void *from, size_t bytes)
+{
+    if (refuse_unstow_none || !__real_hak_os_unstow_none(from, bytes))
+        return false;
+    room_bytes += bytes;
+    return true;
+}
+
 // Which pages are in memory, and whether the system says so.
 static bool refuse_resident;
 bool __real_hak_os_resident(const void *p, size_t bytes, unsigned char *out);
@@ -133,6 +166,7 @@ static void test_limit(void **state)
     for (unsigned i = 0; i < BLOCKS; i++)
         s[i] = freed(i < 2 ? LONG : 1);
     size_t unlimited = room_bytes;
+    refuse_stow = true;
     for (unsigned i = 0; i < BLOCKS; i++) {
         if (i == HELD_BLOCKS_MAX)
             room_bytes = 0;
@@ -141,6 +175,7 @@ static void test_limit(void **state)
         assert_true(hak_held_add(&held, s[i], end_of(s[i]), 0));
         assert_true(held.count < HELD_BLOCKS_MAX + 2 * LONG);
     }
+    refuse_stow = false;
     assert_false(is_held(s[0]) || is_held(s[1]));
     assert_int_equal(held.count, HELD_BLOCKS_MAX);
     room_bytes = 0;
@@ -153,9 +188,14 @@ static void test_limit(void **state)
         assert_false(is_held(s[i]));
 }
 
+static void read_byte(const void *p)
+{
+    __asm__ volatile("" : : "r"(*(const char *)p));
+}
+
 static void read_block(const void *s)
 {
-    __asm__ volatile("" : : "r"(*hak_slab_base(s)));
+    read_byte(hak_slab_base(s));
 }
 
 static void test_inaccessible(void **state)
@@ -171,6 +211,16 @@ static void test_inaccessible(void **state)
     hak_held_release(&held, 0);
     run_in_child(&capture, read_block, s);
     assert_false(WIFSIGNALED(capture.status));
+}
+
+static size_t pages_in_memory(const char *p, size_t bytes)
+{
+    static unsigned char there[16 * UNIT_SIZE / 4096];
+    size_t found = 0;
+    assert_true(hak_os_resident(p, bytes, there));
+    for (size_t i = 0; i < bytes / os_page_size(); i++)
+        found += there[i] & 1;
+    return found;
 }
 
 static void expect_zero(const struct slab *s, size_t end)
@@ -221,6 +271,87 @@ static void test_take(void **state)
     assert_int_equal(held.count, 2);
     hak_held_release(&held, 0);
     assert_int_equal(held.count, 0);
+}
+
+static void expect_inaccessible(const struct slab *s)
+{
+    struct capture capture;
+    run_in_child(&capture, read_block, s);
+    assert_true(WIFSIGNALED(capture.status) && WTERMSIG(capture.status) == SIGSEGV);
+}
+
+// The memory of a held block is elsewhere: it comes back with the block, all of it, and goes with
+// the block when that is not wanted any more.
+static void test_stowed(void **state)
+{
+    (void)state;
+    enum { UNITS = 5 };
+    struct slab *s[3];
+    if (!MITIGATE_QUARANTINE)
+        skip();
+    for (unsigned i = 0; i < 3; i++)
+        s[i] = freed(UNITS);
+    size_t pages = UNITS * UNIT_SIZE / os_page_size();
+    assert_true(hak_held_add(&held, s[0], end_of(s[0]), 0));
+    char *first = stowed;
+    if (first == NULL)
+        skip(); // a kernel before 5.7
+    assert_int_equal(pages_in_memory(first, UNITS * UNIT_SIZE), pages);
+    expect_inaccessible(s[0]);
+    assert_true(hak_held_add(&held, s[1], end_of(s[1]), 0));
+    char *second = stowed;
+    assert_ptr_equal(take(SLAB_LARGE, UNITS, end_of(s[0]), 1), s[0]);
+    assert_int_equal(pages_in_memory(hak_slab_base(s[0]), UNITS * UNIT_SIZE), pages);
+    assert_false(os_is_mapped(first));
+    expect_zero(s[0], end_of(s[0]));
+    memset(hak_slab_base(s[0]), 1, end_of(s[0]));
+    refuse_unstow_none = true; // then it waits
+    hak_held_trim(&held, 200, 100);
+    hak_held_release(&held, 0);
+    assert_int_equal(held.count, 1);
+    assert_int_equal(held.warm, UNITS);
+    refuse_unstow_none = false;
+    hak_held_trim(&held, 200, 100);
+    assert_int_equal(held.warm, 0);
+    assert_false(os_is_mapped(second));
+    expect_inaccessible(s[1]);
+    assert_true(hak_held_add(&held, s[2], end_of(s[2]), 0));
+    hak_held_release(&held, 0);
+    assert_int_equal(held.count, 0);
+    assert_false(os_is_mapped(stowed));
+    expect_zero(s[1], FREE_IS_ZERO ? end_of(s[1]) : 0);
+    expect_zero(s[2], FREE_IS_ZERO ? end_of(s[2]) : 0);
+}
+
+// Where the system does not move memory away it is hidden where it is; what it does not move back
+// is gone, and reads as zero.
+static void test_stow_refused(void **state)
+{
+    (void)state;
+    struct slab *s[3];
+    if (!MITIGATE_QUARANTINE)
+        skip();
+    for (unsigned i = 0; i < 3; i++)
+        s[i] = freed(3);
+    refuse_stow = true;
+    assert_true(hak_held_add(&held, s[0], end_of(s[0]), 0));
+    refuse_stow = false;
+    expect_inaccessible(s[0]);
+    assert_true(hak_held_add(&held, s[1], end_of(s[1]), 0));
+    assert_ptr_equal(take(SLAB_LARGE, 3, end_of(s[0]), 1), s[0]);
+    expect_zero(s[0], end_of(s[0]));
+    assert_true(hak_held_add(&held, s[2], end_of(s[2]), 0));
+    size_t unlimited = room_bytes;
+    refuse_unstow = stowed != NULL;
+    room_bytes = 0;
+    assert_true(stowed == NULL || take(SLAB_LARGE, 3, end_of(s[1]), 1) == NULL);
+    expect_inaccessible(s[1]);
+    room_bytes = unlimited;
+    assert_ptr_equal(take(SLAB_LARGE, 3, end_of(s[1]), 1), s[1]);
+    refuse_unstow = false;
+    expect_zero(s[1], end_of(s[1]));
+    memset(hak_slab_base(s[1]), 1, end_of(s[1]));
+    hak_held_release(&held, 0);
 }
 
 // The memory of the latest stays, to a bound.
@@ -280,7 +411,8 @@ static void test_untouched(void **state)
     sanitize_open(hak_slab_base(s), UNITS * UNIT_SIZE);
     memset(hak_slab_base(s) + UNIT_SIZE, 1, UNIT_SIZE);
     assert_true(hak_held_add(&held, s, end_of(s), 0));
-    assert_true(hak_os_resident(hak_slab_base(s), UNITS * UNIT_SIZE, there));
+    char *base = stowed != NULL ? stowed : hak_slab_base(s);
+    assert_true(hak_os_resident(base, UNITS * UNIT_SIZE, there));
     for (size_t i = 0; i < pages; i++)
         found += there[i] & 1;
     assert_in_range(found, 1, UNIT_SIZE / os_page_size());
@@ -301,7 +433,8 @@ static void test_residence_unknown(void **state)
     refuse_resident = true;
     assert_true(hak_held_add(&held, s, end_of(s), 0));
     refuse_resident = false;
-    assert_true(hak_os_resident(hak_slab_base(s), UNITS * UNIT_SIZE, there));
+    char *base = stowed != NULL ? stowed : hak_slab_base(s);
+    assert_true(hak_os_resident(base, UNITS * UNIT_SIZE, there));
     for (size_t i = 0; i < pages; i++)
         found += there[i] & 1;
     assert_int_equal(found, pages);
@@ -336,6 +469,8 @@ static void test_grows(void **state)
     if (MITIGATE_GUARDS) {
         struct capture capture;
         assert_int_equal(own_load(&s[1]->touched), end_of(s[1]) - end);
+        run_in_child(&capture, read_byte, hak_slab_base(s[1]) + end);
+        assert_true(WIFSIGNALED(capture.status) && WTERMSIG(capture.status) == SIGSEGV);
         assert_true(hak_fence_move(s[1], end_of(s[1]) - page, false));
         if (FREE_IS_ZERO)
             expect_zero(s[1], end_of(s[1]) - page);
@@ -370,6 +505,8 @@ int main(void)
         cmocka_unit_test(test_limit),
         cmocka_unit_test(test_inaccessible),
         cmocka_unit_test(test_take),
+        cmocka_unit_test(test_stowed),
+        cmocka_unit_test(test_stow_refused),
         cmocka_unit_test(test_warm),
         cmocka_unit_test(test_warm_total),
         cmocka_unit_test(test_untouched),

@@ -333,6 +333,14 @@ bool __wrap_hak_os_hide(void *p, size_t bytes)
     return !refuse && __real_hak_os_hide(p, bytes);
 }
 
+void *__real_hak_os_stow(void *p, size_t bytes);
+void *__wrap_hak_os_stow(void *p, size_t bytes);
+
+void *__wrap_hak_os_stow(void *p, size_t bytes)
+{
+    return refuse ? NULL : __real_hak_os_stow(p, bytes);
+}
+
 // A guard that cannot be made accessible: the units are held until it can.
 static void test_guard_refused(void **state)
 {

@@ -16,6 +16,9 @@
 #undef os_extend
 #undef os_protect_none
 #undef os_hide
+#undef os_stow
+#undef os_unstow
+#undef os_unstow_none
 #undef os_is_mapped
 #undef os_advise_huge
 #undef os_dump
@@ -36,6 +39,10 @@
     SCHED_OS("extend", system_extend, p, old_bytes, new_bytes)
 #define os_protect_none(p, bytes) SCHED_OS("protect_none", system_protect_none, p, bytes)
 #define os_hide(p, bytes) ((void)(p), (void)(bytes), true)
+// It has no addresses of its own choice: pages are hidden where they are.
+#define os_stow(p, bytes) ((void)(p), (void)(bytes), (void *)NULL)
+#define os_unstow(p, stowed, bytes) ((void)(p), (void)(stowed), (void)(bytes), false)
+#define os_unstow_none(stowed, bytes) ((void)(stowed), (void)(bytes), true)
 #define os_is_mapped(p) ((void)(p), true)
 #define os_advise_huge(p, bytes) ((void)(p), (void)(bytes))
 #define os_dump(p, bytes, wanted) ((void)(p), (void)(bytes))
