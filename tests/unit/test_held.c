@@ -48,37 +48,14 @@ bool __wrap_hak_os_protect_none(void *p, size_t bytes)
     return true;
 }
 
-// Where the memory of the block that was held last is, or NULL; what is refused. At the limit of
-// room_bytes the system has none to move anything to.
+// Where the memory of the block that was held last is, or NULL.
 static char *stowed;
-static bool refuse_stow, refuse_unstow, refuse_unstow_none;
+static bool refuse_stow;
 void *__real_hak_os_stow(void *p, size_t bytes);
 void *__wrap_hak_os_stow(void *p, size_t bytes);
-bool __real_hak_os_unstow(void *p, void *from, size_t bytes);
-bool __wrap_hak_os_unstow(void *p, void *from, size_t bytes);
-bool __real_hak_os_unstow_none(void *from, size_t bytes);
-bool __wrap_hak_os_unstow_none(void *from, size_t bytes);
-
 void *__wrap_hak_os_stow(void *p, size_t bytes)
 {
-    bool refused = refuse_stow || bytes > room_bytes;
-    return stowed = refused ? NULL : __real_hak_os_stow(p, bytes);
-}
-
-bool __wrap_hak_os_unstow(void *p, void *from, size_t bytes)
-{
-    if (!refuse_unstow)
-        return __real_hak_os_unstow(p, from, bytes);
-    assert_true(__real_hak_os_unstow_none(from, bytes));
-    return false;
-}
-
-bool __wrap_hak_os_unstow_none(void *from, size_t bytes)
-{
-    if (refuse_unstow_none || !__real_hak_os_unstow_none(from, bytes))
-        return false;
-    room_bytes += bytes;
-    return true;
+    return stowed = refuse_stow ? NULL : __real_hak_os_stow(p, bytes);
 }
 
 // Which pages are in memory, and whether the system says so.
@@ -213,16 +190,6 @@ static void test_inaccessible(void **state)
     assert_false(WIFSIGNALED(capture.status));
 }
 
-static size_t pages_in_memory(const char *p, size_t bytes)
-{
-    static unsigned char there[16 * UNIT_SIZE / 4096];
-    size_t found = 0;
-    assert_true(hak_os_resident(p, bytes, there));
-    for (size_t i = 0; i < bytes / os_page_size(); i++)
-        found += there[i] & 1;
-    return found;
-}
-
 static void expect_zero(const struct slab *s, size_t end)
 {
     for (size_t b = 0; b < end; b++)
@@ -271,87 +238,6 @@ static void test_take(void **state)
     assert_int_equal(held.count, 2);
     hak_held_release(&held, 0);
     assert_int_equal(held.count, 0);
-}
-
-static void expect_inaccessible(const struct slab *s)
-{
-    struct capture capture;
-    run_in_child(&capture, read_block, s);
-    assert_true(WIFSIGNALED(capture.status) && WTERMSIG(capture.status) == SIGSEGV);
-}
-
-// The memory of a held block is elsewhere: it comes back with the block, all of it, and goes with
-// the block when that is not wanted any more.
-static void test_stowed(void **state)
-{
-    (void)state;
-    enum { UNITS = 5 };
-    struct slab *s[3];
-    if (!MITIGATE_QUARANTINE)
-        skip();
-    for (unsigned i = 0; i < 3; i++)
-        s[i] = freed(UNITS);
-    size_t pages = UNITS * UNIT_SIZE / os_page_size();
-    assert_true(hak_held_add(&held, s[0], end_of(s[0]), 0));
-    char *first = stowed;
-    if (first == NULL)
-        skip(); // a kernel before 5.7
-    assert_int_equal(pages_in_memory(first, UNITS * UNIT_SIZE), pages);
-    expect_inaccessible(s[0]);
-    assert_true(hak_held_add(&held, s[1], end_of(s[1]), 0));
-    char *second = stowed;
-    assert_ptr_equal(take(SLAB_LARGE, UNITS, end_of(s[0]), 1), s[0]);
-    assert_int_equal(pages_in_memory(hak_slab_base(s[0]), UNITS * UNIT_SIZE), pages);
-    assert_false(os_is_mapped(first));
-    expect_zero(s[0], end_of(s[0]));
-    memset(hak_slab_base(s[0]), 1, end_of(s[0]));
-    refuse_unstow_none = true; // then it waits
-    hak_held_trim(&held, 200, 100);
-    hak_held_release(&held, 0);
-    assert_int_equal(held.count, 1);
-    assert_int_equal(held.warm, UNITS);
-    refuse_unstow_none = false;
-    hak_held_trim(&held, 200, 100);
-    assert_int_equal(held.warm, 0);
-    assert_false(os_is_mapped(second));
-    expect_inaccessible(s[1]);
-    assert_true(hak_held_add(&held, s[2], end_of(s[2]), 0));
-    hak_held_release(&held, 0);
-    assert_int_equal(held.count, 0);
-    assert_false(os_is_mapped(stowed));
-    expect_zero(s[1], FREE_IS_ZERO ? end_of(s[1]) : 0);
-    expect_zero(s[2], FREE_IS_ZERO ? end_of(s[2]) : 0);
-}
-
-// Where the system does not move memory away it is hidden where it is; what it does not move back
-// is gone, and reads as zero.
-static void test_stow_refused(void **state)
-{
-    (void)state;
-    struct slab *s[3];
-    if (!MITIGATE_QUARANTINE)
-        skip();
-    for (unsigned i = 0; i < 3; i++)
-        s[i] = freed(3);
-    refuse_stow = true;
-    assert_true(hak_held_add(&held, s[0], end_of(s[0]), 0));
-    refuse_stow = false;
-    expect_inaccessible(s[0]);
-    assert_true(hak_held_add(&held, s[1], end_of(s[1]), 0));
-    assert_ptr_equal(take(SLAB_LARGE, 3, end_of(s[0]), 1), s[0]);
-    expect_zero(s[0], end_of(s[0]));
-    assert_true(hak_held_add(&held, s[2], end_of(s[2]), 0));
-    size_t unlimited = room_bytes;
-    refuse_unstow = stowed != NULL;
-    room_bytes = 0;
-    assert_true(stowed == NULL || take(SLAB_LARGE, 3, end_of(s[1]), 1) == NULL);
-    expect_inaccessible(s[1]);
-    room_bytes = unlimited;
-    assert_ptr_equal(take(SLAB_LARGE, 3, end_of(s[1]), 1), s[1]);
-    refuse_unstow = false;
-    expect_zero(s[1], end_of(s[1]));
-    memset(hak_slab_base(s[1]), 1, end_of(s[1]));
-    hak_held_release(&held, 0);
 }
 
 // The memory of the latest stays, to a bound.
@@ -505,8 +391,6 @@ int main(void)
         cmocka_unit_test(test_limit),
         cmocka_unit_test(test_inaccessible),
         cmocka_unit_test(test_take),
-        cmocka_unit_test(test_stowed),
-        cmocka_unit_test(test_stow_refused),
         cmocka_unit_test(test_warm),
         cmocka_unit_test(test_warm_total),
         cmocka_unit_test(test_untouched),

@@ -267,50 +267,6 @@ static void test_move(void **state)
         skip(); // a kernel before 5.7
 }
 
-static void read_byte(const void *p)
-{
-    __asm__ volatile("" : : "r"(*(const char *)p));
-}
-
-// Stowed memory keeps its contents; the pages it was in are without access until it is back.
-static void test_stow(void **state)
-{
-    (void)state;
-    size_t bytes = 6 * page;
-    struct capture capture;
-    char *p = committed(bytes + page);
-    memset(p, 0x5a, bytes + page);
-    errno = 77;
-    char *stowed = os_stow(p, bytes);
-    assert_int_equal(errno, 77);
-    if (stowed == NULL) {
-        assert_true(writable(p) && writable(p + bytes - 1));
-        assert_true(os_release(p, bytes + page));
-        skip(); // a kernel before 5.7
-    }
-    run_in_child(&capture, read_byte, p);
-    assert_true(WIFSIGNALED(capture.status));
-    run_in_child(&capture, read_byte, p + bytes - 1);
-    assert_true(WIFSIGNALED(capture.status));
-    assert_int_equal(p[bytes], 0x5a);
-    assert_true(os_unstow(p, stowed, bytes));
-    assert_int_equal(errno, 77);
-    for (size_t i = 0; i < bytes + page; i++)
-        assert_int_equal(p[i], 0x5a);
-    assert_false(os_is_mapped(stowed));
-    stowed = os_stow(p, bytes);
-    assert_true(stowed != NULL && os_unstow_none(stowed, bytes));
-    assert_false(os_is_mapped(stowed));
-    assert_true(os_commit(p, bytes) && p[0] == 0 && writable(p));
-    // What is not there any more cannot come back.
-    assert_true(os_protect_none(p, bytes));
-    assert_false(os_unstow(p, stowed, bytes));
-    run_in_child(&capture, read_byte, p);
-    assert_true(WIFSIGNALED(capture.status));
-    assert_true(os_commit(p, bytes) && writable(p));
-    assert_true(os_release(p, bytes + page));
-}
-
 // A source of several mappings: moved whole or not at all.
 static void test_move_of_several(void **state)
 {
@@ -506,7 +462,6 @@ int main(void)
         cmocka_unit_test(test_dump),
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_move),
-        cmocka_unit_test(test_stow),
         cmocka_unit_test(test_move_of_several),
         cmocka_unit_test(test_limited),
         cmocka_unit_test(test_extend),
