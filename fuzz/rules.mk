@@ -14,7 +14,8 @@ CFLAGS_afl-plain := -O2
 CFLAGS_afl-cmplog := -O2
 AFL_CC ?= afl-clang-fast
 
-FUZZ_WRAPPED := reserve commit decommit release move extend protect_none hide stow unstow unstow_none clock_ms
+FUZZ_WRAPPED := reserve commit decommit release move extend protect_none hide stow \
+    unstow unstow_none clock_ms
 FUZZ_WRAP := $(FUZZ_WRAPPED:%=-Wl,--wrap=hak_os_%) -Wl,--wrap=hak_thread_start
 CFLAGS_fuzz += -fno-sanitize-address-globals-dead-stripping
 

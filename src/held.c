@@ -12,7 +12,7 @@
 // limit on writable memory (RLIMIT_DATA) that needs room, which a block makes when it is held: so a
 // block is held first, and older ones are released then. What is held never gets lost.
 //
-// A block's memory stays, cleared, while it is among the latest: where the system can elsewhere, at
+// A block's memory stays, cleared, while it is among the latest: where the system can far away, at
 // an address that nobody has, else in its place, hidden. Then it is given back, and no access is
 // needed for that. Without the quarantine blocks stay accessible.
 //

@@ -13,7 +13,8 @@ CHECKED_peer := 0
 STRESS_LOADS := larson xfree threads fork realloc align huge oom frag reuse purge calls soak
 STRESS_PARTS := load watch block swap functions $(STRESS_LOADS)
 # The functions of src/seam/os.h that may fail: stress/inject.c stands in front of them.
-STRESS_WRAPPED := reserve commit decommit release move extend protect_none hide stow unstow unstow_none
+STRESS_WRAPPED := reserve commit decommit release move extend protect_none hide stow \
+    unstow unstow_none
 stress_objects = $(patsubst %,$(2)/stress/%.o,$(STRESS_PARTS) \
     functions_$(if $(filter peer,$(1)),standard,prefixed))
 

@@ -49,6 +49,7 @@ enum {
     MAP_FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
     EAGAIN_TRIES = 8,
 };
+#define STOW_DISTANCE ((uintptr_t)2 << 40)
 
 // mmap that returns NULL on failure. Leaves errno to its callers, which all restore it.
 static void *map(void *at, size_t bytes, int protection, int flags)
@@ -203,12 +204,19 @@ bool hak_os_hide(void *p, size_t bytes)
     return done;
 }
 
+// Where the kernel is asked to put what is stowed: far below, where nothing else lies, as far from
+// other such pages as their places are, and at the same distance from a border between page tables.
+static void *far_below(void *p)
+{
+    return (uintptr_t)p > 2 * STOW_DISTANCE ? (char *)p - STOW_DISTANCE : NULL;
+}
+
 // A change of access costs the kernel about 0.1 microseconds for each page that is in memory, and
 // moving a tenth of it.
 void *hak_os_stow(void *p, size_t bytes)
 {
     int saved = errno;
-    void *stowed = mremap(p, bytes, bytes, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
+    void *stowed = mremap(p, bytes, bytes, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, far_below(p));
     if (stowed == MAP_FAILED)
         stowed = NULL;
     if (stowed != NULL && map(p, bytes, PROT_NONE, MAP_FIXED) == NULL) {

@@ -63,9 +63,9 @@ bool hak_os_protect_none(void *p, size_t bytes);
 bool hak_os_hide(void *p, size_t bytes);
 
 // The same of pages that read as zero, in a fraction of the time where they are many: their memory
-// moves to a place of the kernel's choice, outside of the arena, which is returned. There it still
-// counts as writable. NULL where the kernel cannot (before 5.7, under a limit, or for pages that it
-// keeps as several mappings): the pages are accessible and read as zero.
+// moves to a place far away, between addresses that are not mapped, which is returned. There it
+// still counts as writable. NULL where the kernel cannot (before 5.7, under a limit, or for pages
+// that it keeps as several mappings): the pages are accessible and read as zero.
 void *hak_os_stow(void *p, size_t bytes);
 
 // Moves it back, and the pages are committed. False: it is gone, and they are without access.

@@ -203,6 +203,8 @@ static void test_stow(void **state)
         assert_true(os_release(p, bytes + page));
         skip(); // a kernel before 5.7
     }
+    assert_true(os_is_mapped(place) && os_is_mapped(place + bytes - page));
+    assert_false(os_is_mapped(place - page) || os_is_mapped(place + bytes));
     run_in_child(&capture, read_byte, p);
     assert_true(WIFSIGNALED(capture.status));
     run_in_child(&capture, read_byte, p + bytes - 1);
