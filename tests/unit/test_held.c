@@ -16,6 +16,7 @@ static struct held held;
 
 // A limit on writable memory, as RLIMIT_DATA: what is made accessible must fit in.
 static size_t room_bytes = SIZE_MAX / 2;
+static bool refuse_hiding; // no access is taken away either
 
 bool __real_hak_os_commit(void *p, size_t bytes);
 bool __wrap_hak_os_commit(void *p, size_t bytes);
@@ -34,7 +35,7 @@ bool __wrap_hak_os_commit(void *p, size_t bytes)
 
 bool __wrap_hak_os_hide(void *p, size_t bytes)
 {
-    if (!__real_hak_os_hide(p, bytes))
+    if (refuse_hiding || !__real_hak_os_hide(p, bytes))
         return false;
     room_bytes += bytes;
     return true;
@@ -42,7 +43,7 @@ bool __wrap_hak_os_hide(void *p, size_t bytes)
 
 bool __wrap_hak_os_protect_none(void *p, size_t bytes)
 {
-    if (!__real_hak_os_protect_none(p, bytes))
+    if (refuse_hiding || !__real_hak_os_protect_none(p, bytes))
         return false;
     room_bytes += bytes;
     return true;
@@ -370,6 +371,32 @@ static void test_grows(void **state)
         expect_zero(s[i], end_of(s[i]));
 }
 
+// A guard that the system does not make longer stays as it is. What lies before it, behind the
+// block's end, could be written to: it is cleared and hidden as the block is, up to the guard.
+static void test_short_guard(void **state)
+{
+    (void)state;
+    if (!MITIGATE_GUARDS)
+        skip();
+    struct capture capture;
+    struct slab *s = freed(2);
+    size_t page = os_page_size(), open = end_of(s) - page, end = UNIT_SIZE;
+    own_store(&s->bytes, open);
+    hak_fence_set(s, 0, open);
+    refuse_hiding = true;
+    assert_true(hak_fence_move(s, end, true));
+    refuse_hiding = false;
+    assert_int_equal(own_load(&s->touched), page);
+    assert_true(hak_held_add(&held, s, end, 0)); // a mistake here would write to the guard
+    assert_int_equal(own_load(&s->touched), page);
+    run_in_child(&capture, read_byte, hak_slab_base(s) + open - 1);
+    assert_int_equal(WIFSIGNALED(capture.status), MITIGATE_QUARANTINE);
+    hak_held_release(&held, 0);
+    assert_int_equal(held.count, 0);
+    if (FREE_IS_ZERO)
+        expect_zero(s, open);
+}
+
 static void test_too_long(void **state)
 {
     (void)state;
@@ -396,6 +423,7 @@ int main(void)
         cmocka_unit_test(test_untouched),
         cmocka_unit_test(test_residence_unknown),
         cmocka_unit_test(test_grows),
+        cmocka_unit_test(test_short_guard),
         cmocka_unit_test(test_too_long),
     };
     return cmocka_run_group_tests(tests, start, NULL);
