@@ -1,8 +1,8 @@
 // info.c: statistics of a trace.
 //
-// One pass over the operations follows live blocks and bytes; one over the blocks fills the
-// histograms. Lifetimes are counted in operations of the trace, sizes are those asked for (the
-// largest a block ever had).
+// One pass over the operations follows live blocks, bytes and threads; one over the blocks fills
+// the histograms. Lifetimes are counted in operations of the trace, sizes are those asked for (the
+// largest a block ever had). A thread runs until it exits, or else to its last operation.
 #include "info.h"
 
 #include <inttypes.h>
@@ -20,6 +20,7 @@ struct totals {
     size_t peak_at; // operation
     uint64_t time_ms;
     uint64_t lives; // of threads: each exit ends one
+    unsigned running_max;
 };
 
 struct histogram {
@@ -60,24 +61,42 @@ static void follow_block(struct totals *t, const struct trace *trace, size_t i, 
         t->peak_blocks = t->live_blocks;
 }
 
+// The last operation of each thread, the clock's ticks aside, which are nobody's.
+static void find_last(size_t *last, const struct trace *trace)
+{
+    for (size_t i = 0; i < trace->ops.count; i++)
+        if (trace->ops.list[i].kind != OP_TICK)
+            last[trace->ops.list[i].thread] = i;
+}
+
 static bool count_ops(struct totals *t, const struct trace *trace)
 {
     uint64_t *sizes = calloc(trace->blocks.count + 1, sizeof *sizes);
     bool *running = calloc(trace->ops.header.threads, sizeof *running);
-    if (sizes && running) {
-        for (size_t i = 0; i < trace->ops.count; i++) {
-            const struct op *op = &trace->ops.list[i];
-            t->by_kind[op->kind]++;
-            t->time_ms += op->kind == OP_TICK ? op->size : 0;
-            t->lives += !running[op->thread];
-            running[op->thread] = op->kind != OP_EXIT;
-            if (trace->blocks.of_op[i] != NO_BLOCK)
-                follow_block(t, trace, i, &sizes[trace->blocks.of_op[i]]);
+    size_t *last = calloc(trace->ops.header.threads, sizeof *last);
+    bool ok = sizes && running && last;
+    unsigned running_count = 0;
+    if (ok)
+        find_last(last, trace);
+    for (size_t i = 0; ok && i < trace->ops.count; i++) {
+        const struct op *op = &trace->ops.list[i];
+        t->by_kind[op->kind]++;
+        if (op->kind == OP_TICK) {
+            t->time_ms += op->size;
+            continue;
         }
+        t->lives += !running[op->thread];
+        running_count += !running[op->thread];
+        if (running_count > t->running_max)
+            t->running_max = running_count;
+        running[op->thread] = op->kind != OP_EXIT && i != last[op->thread];
+        running_count -= !running[op->thread];
+        if (trace->blocks.of_op[i] != NO_BLOCK)
+            follow_block(t, trace, i, &sizes[trace->blocks.of_op[i]]);
     }
-    bool ok = sizes && running;
     free(sizes);
     free(running);
+    free(last);
     return ok;
 }
 
@@ -127,8 +146,8 @@ static void print_totals(const struct totals *t, const struct trace *trace, FILE
         if (t->by_kind[kind])
             fprintf(out, "  %-18s %12" PRIu64 " %6.2f%%\n", ops_kind_name(kind), t->by_kind[kind],
                     percent(t->by_kind[kind], trace->ops.count));
-    fprintf(out, "threads         %u at a time at most, %" PRIu64 " in all\n",
-            trace->ops.header.threads, t->lives);
+    fprintf(out, "threads         %u at a time at most, %" PRIu64 " in all; replay --threads: %u\n",
+            t->running_max, t->lives, trace->ops.header.threads);
     fprintf(out, "time            %" PRIu64 " ms\n", t->time_ms);
     fprintf(out, "asked for       %" PRIu64 " bytes\n", t->asked_bytes);
     fprintf(out, "peak            %" PRIu64 " bytes at operation %zu, %" PRIu64 " blocks\n",

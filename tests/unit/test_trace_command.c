@@ -161,6 +161,12 @@ static void commands_work_together(void **state)
     expect("info good.hkt", 0, "left at the end 70000 bytes in 1 blocks");
     expect("cut --thread 1 --free-at-end good.hkt one.hkt", 0, "5 operations, 1 threads, 1 slots");
     expect("merge two.hkt good.hkt one.hkt", 0, "10 operations, 3 threads, 3 slots");
+    expect("info good.hkt", 0, "2 at a time at most, 2 in all; replay --threads: 2");
+    expect("info two.hkt", 0, "3 at a time at most, 4 in all; replay --threads: 3");
+    expect("merge --in-turn turn.hkt one.hkt good.hkt", 0, "10 operations, 3 threads");
+    expect("info turn.hkt", 0, "2 at a time at most, 4 in all; replay --threads: 3");
+    expect("merge --in-turn turn.hkt one.hkt one.hkt", 0, "9 operations, 2 threads");
+    expect("info turn.hkt", 0, "1 at a time at most, 4 in all; replay --threads: 2");
     expect("trim --ops 100 two.hkt three.hkt", 0, "3 threads, 3 slots");
     expect("replay --threads --fill all --repeat 3 two.hkt", 0, "two.hkt: 30 operations");
     expect("replay --json two.hkt", 0, "\"operations\": 10");
