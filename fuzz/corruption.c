@@ -10,6 +10,7 @@
 
 #include <heap.h>
 #include <large.h>
+#include <seam/sanitizer.h>
 #include <seam/tls.h>
 #include <superslab.h>
 
@@ -392,11 +393,21 @@ const unsigned corruption_field_count = sizeof corruption_fields / sizeof *corru
 
 // ---- flipping ----
 
-// What lies behind a block is poisoned for sanitizers: they are not to see this write.
+#if defined(HAK_VALGRIND)
+#define REPORTS_OFF VALGRIND_DISABLE_ERROR_REPORTING
+#define REPORTS_ON VALGRIND_ENABLE_ERROR_REPORTING
+#else
+#define REPORTS_OFF (void)0
+#define REPORTS_ON (void)0
+#endif
+
+// What lies behind a block is poisoned for sanitizers and memcheck: they are not to see this write.
 __attribute__((no_sanitize("address", "undefined", "thread"))) void corruption_flip(
     struct corruption_bits bits, size_t bit)
 {
+    REPORTS_OFF;
     bits.start[bit / 8] ^= (unsigned char)(1u << bit % 8);
+    REPORTS_ON;
 }
 
 static bits_t find(const struct corruption_field *f, unsigned structure, void *block,

@@ -22,10 +22,20 @@
 #define REPORTS_ON (void)0
 #endif
 
+// Of so many rounds, which only make a test more thorough, those that there is time for: what
+// Valgrind runs is thirty times slower.
+#define ROUNDS_HERE(n) (UNDER_VALGRIND ? ((n) + 9) / 10 : (n))
+
 static inline bool under_a_tool(void)
 {
     const char *tool = getenv("HAK_TEST_UNDER");
     return tool != NULL && *tool != 0;
+}
+
+// Seconds after which something is taken to hang.
+static inline unsigned patience(unsigned seconds)
+{
+    return under_a_tool() ? 10 * seconds : seconds;
 }
 
 // qemu-user keeps an account of mappings of its own and answers some calls from it. Where that

@@ -88,6 +88,9 @@
 #define sanitize_fault(p) ((void)(p))
 #elif defined(HAK_VALGRIND)
 #include <valgrind/memcheck.h>
+
+#include <stdbool.h>
+#include <stddef.h>
 #define SANITIZER_ARENA_MAX ((size_t)8 << 30)
 // The kernel's memory behind the user's bytes is out of bounds too.
 #define sanitize_take(p, n, block_bytes)                  \
@@ -95,19 +98,31 @@
         (void)VALGRIND_MAKE_MEM_NOACCESS(p, block_bytes); \
         VALGRIND_MALLOCLIKE_BLOCK(p, n, 0, 0);            \
     } while (0)
+// How many of a block's bytes are accessible: up to an end, behind which none is. Memcheck looks at
+// a range byte by byte, so this asks for single ones.
+static inline size_t hak_sanitize_accessible(const char *p, size_t block_bytes)
+{
+    size_t least = 0, most = block_bytes;
+    VALGRIND_DISABLE_ERROR_REPORTING;
+    while (least < most) {
+        size_t middle = least + (most - least) / 2;
+        bool accessible = VALGRIND_CHECK_MEM_IS_ADDRESSABLE(p + middle, 1) == 0;
+        least = accessible ? middle + 1 : least;
+        most = accessible ? most : middle;
+    }
+    VALGRIND_ENABLE_ERROR_REPORTING;
+    return least;
+}
 // Valgrind knows a block by its address: an end and a new begin. What was accessible becomes
 // defined, which forgets that some of it may not be; what is added is not.
-#define sanitize_take_more(p, n, block_bytes)                                              \
-    do {                                                                                   \
-        VALGRIND_DISABLE_ERROR_REPORTING;                                                  \
-        uintptr_t end_ = (uintptr_t)VALGRIND_CHECK_MEM_IS_ADDRESSABLE(p, block_bytes);     \
-        VALGRIND_ENABLE_ERROR_REPORTING;                                                   \
-        size_t had_ = end_ == 0 ? (size_t)(block_bytes) : (size_t)(end_ - (uintptr_t)(p)); \
-        VALGRIND_FREELIKE_BLOCK(p, 0);                                                     \
-        (void)VALGRIND_MAKE_MEM_NOACCESS(p, block_bytes);                                  \
-        VALGRIND_MALLOCLIKE_BLOCK(p, n, 0, 1);                                             \
-        if (had_ < (n))                                                                    \
-            (void)VALGRIND_MAKE_MEM_UNDEFINED((char *)(p) + had_, (n)-had_);               \
+#define sanitize_take_more(p, n, block_bytes)                                  \
+    do {                                                                       \
+        size_t had_ = hak_sanitize_accessible((const char *)(p), block_bytes); \
+        VALGRIND_FREELIKE_BLOCK(p, 0);                                         \
+        (void)VALGRIND_MAKE_MEM_NOACCESS(p, block_bytes);                      \
+        VALGRIND_MALLOCLIKE_BLOCK(p, n, 0, 1);                                 \
+        if (had_ < (n))                                                        \
+            (void)VALGRIND_MAKE_MEM_UNDEFINED((char *)(p) + had_, (n)-had_);   \
     } while (0)
 #define sanitize_give(p, block_bytes)  \
     do {                               \

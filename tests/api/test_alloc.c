@@ -33,17 +33,18 @@ static void every_size_to_4_mib(void **state)
     // In the small geometry all above 64 KiB are huge, and sanitizers and the system calls of the
     // hardened flavour are slow: a prime step is enough there. Memcheck marks each byte, twice.
     bool slow = GEOMETRY_SMALL || SANITIZED || HAK_MITIGATIONS != 0;
-    size_t step = UNDER_VALGRIND ? 997 : slow ? 31 : 1;
-    for (size_t n = 1; n <= MIB(4);
-         n += n > KIB(GEOMETRY_SMALL || SANITIZED ? 300 : 250) ? step : 1)
+    size_t every = KIB(UNDER_VALGRIND ? 80 : GEOMETRY_SMALL || SANITIZED ? 300 : 250);
+    for (size_t n = 1, step = 1; n <= MIB(4); n += step) {
         check_size(n);
+        step = !slow || n <= every ? 1 : UNDER_VALGRIND && n > KIB(300) ? 997 : 31;
+    }
 }
 
 static void sizes_above(void **state)
 {
     (void)state;
     uint64_t random = 1;
-    for (unsigned i = 0; i < 300; i++)
+    for (unsigned i = 0; i < ROUNDS_HERE(300); i++)
         check_size(MIB(4) + next_random(&random) % MIB(96));
     for (size_t n = MIB(4); n <= MIB(512); n *= 2) {
         check_size(n - 1);

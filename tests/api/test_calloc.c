@@ -55,7 +55,7 @@ static void other_sizes_on_dirty_memory_are_zero(void **state)
         void *p;
         size_t n;
     } slots[64];
-    for (unsigned i = 0; i < 20000; i++) {
+    for (unsigned i = 0; i < ROUNDS_HERE(20000); i++) {
         unsigned slot = (unsigned)(next_random(&random) % COUNT_OF(slots));
         hak_free(slots[slot].p);
         size_t n = tier_sizes[next_random(&random) % COUNT_OF(tier_sizes)];

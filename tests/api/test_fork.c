@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <spawn.h>
 
-enum { THREADS = 8, FORKS = 40, SPAWNS = 16, SLOTS = 64, CHILD_SECONDS = 60 };
+enum { THREADS = 8, FORKS = UNDER_VALGRIND ? 8 : 40, SPAWNS = UNDER_VALGRIND ? 4 : 16, SLOTS = 64 };
 
 static bool stop;
 static void *shared_slots[SLOTS];
@@ -107,7 +107,7 @@ static void fork_many(void)
     for (unsigned i = 0; i < FORKS; i++) {
         pid_t child = fork();
         if (child == 0) {
-            alarm(CHILD_SECONDS);
+            alarm(patience(60));
             live_as_child(i);
             _exit(0);
         }
@@ -211,7 +211,7 @@ static void *fork_in_thread(void *argument)
 static void from_another_thread(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < 20; i++) {
+    for (unsigned i = 0; i < ROUNDS_HERE(20); i++) {
         pthread_t thread;
         pid_t child = -1;
         assert_int_equal(pthread_create(&thread, NULL, fork_in_thread, &child), 0);

@@ -431,7 +431,7 @@ static void detached_and_cancelled(void **state)
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "--keys") == 0) {
-        alarm(60);
+        alarm(patience(60));
         keys_around_the_first_call((unsigned)atoi(argv[2]));
         return 0;
     }

@@ -22,7 +22,7 @@ static unsigned flag_is_up(unsigned *flag)
 #include "hakmem.h"
 #include "heaps.h"
 
-enum { THREADS = 4, FORKS = 60, LATE_ROUNDS = 50 };
+enum { THREADS = 4, FORKS = ROUNDS_HERE(60), LATE_ROUNDS = 50 };
 
 static void check_audit(void)
 {
@@ -173,7 +173,7 @@ static void use_child(const void *argument)
 {
     (void)argument;
     struct hak_audit_report report;
-    alarm(20); // a lock that a vanished thread held would stop us here
+    alarm(patience(20)); // a lock that a vanished thread held would stop us here
     if (!hak_audit(&report)) {
         (void)!write(STDERR_FILENO, report.first_error, strlen(report.first_error));
         _exit(1);

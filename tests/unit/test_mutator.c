@@ -24,7 +24,7 @@ static void test_results_are_valid(void **state)
     static uint8_t data[CAPACITY], other[CAPACITY], out[CAPACITY];
     struct ops program = { 0 };
     size_t size = 0, other_size = 0;
-    for (uint32_t seed = 1; seed <= 20000; seed++) {
+    for (uint32_t seed = 1; seed <= ROUNDS_HERE(20000); seed++) {
         size = mutator_mutate(data, size, CAPACITY, seed);
         assert_valid(data, size, &program);
         if (seed % 5 == 0) {
@@ -107,7 +107,7 @@ static void test_reaches_what_matters(void **state)
     bool kinds[OP_KIND_COUNT] = { false }, seen[sizeof sizes / sizeof *sizes] = { false };
     bool decisions[DECIDE_COUNT] = { false }, threads[5] = { false };
     struct ops program = { 0 };
-    for (uint32_t seed = 0; seed < 60000; seed++) {
+    for (uint32_t seed = 0; seed < ROUNDS_HERE(60000); seed++) {
         size_t size = mutator_mutate(data, 0, CAPACITY, seed);
         size = mutator_mutate(data, size, CAPACITY, ~seed);
         assert_valid(data, size, &program);
