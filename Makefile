@@ -232,6 +232,7 @@ TEST_SUITES := unit api misuse $(if $(filter valgrind,$(TEST_FLAVOUR)),replay,re
 ifeq ($(TEST_FLAVOUR),valgrind)
 export HAK_TEST_UNDER ?= valgrind -q --error-exitcode=99 --soname-synonyms=somalloc=nouserintercepts
 export HAK_TEST_SECONDS ?= 900
+export HAK_TEST_JOBS ?= $(shell nproc)
 endif
 
 hak_test_needs = $(foreach g,$(TEST_GEOMETRIES),$(eval $(call \
