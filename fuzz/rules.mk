@@ -145,8 +145,8 @@ REPLAYS_CLANG = $(foreach g,default small,\
     $(if $(AFL_IS_HERE),$(FUZZ_TARGETS:%=$(call hak_out,afl,$(AFL_CC),$(g))/replay/%)) \
     $(foreach f,sched-asan sched-tsan,\
     $(SCHED_TARGETS:%=$(call hak_out,$(f),$(CLANG),$(g))/replay/%)))
-# For the valgrind flavour it is memcheck that looks on. It takes long for what is reserved, and each
-# input begins with a new arena.
+# For the valgrind flavour it is memcheck that looks on. It takes long for what is reserved, and
+# each input begins with a new arena.
 ifeq ($(TEST_FLAVOUR),valgrind)
 replay: export HAKMEM_OPTIONS := arena_mib=512
 $(foreach g,default small,$(call fuzz_use,valgrind,$(CC),$(g)))
