@@ -46,6 +46,35 @@ static bool is_accessible(const char *p)
     REPORTS_ON;
     return accessible;
 }
+
+static bool is_defined(const char *p)
+{
+    REPORTS_OFF;
+    bool defined = VALGRIND_CHECK_MEM_IS_DEFINED(p, 1) == 0;
+    REPORTS_ON;
+    return defined;
+}
+
+// What realloc keeps is defined, what it adds is not, in place as well.
+static void grown_bytes_are_undefined(void **state)
+{
+    (void)state;
+    if (!is_told())
+        skip();
+    static const size_t sizes[] = { 1, 40, 1000, KIB(20), KIB(200), MIB(1) };
+    for (unsigned s = 0; s < COUNT_OF(sizes); s++) {
+        size_t n = sizes[s];
+        char *p = hak_malloc(n);
+        assert_non_null(p);
+        memset(p, 1, n);
+        assert_non_null(p = hak_realloc(p, n + 5));
+        for (size_t i = 0; i < n; i += i + 600 < n ? 509 : 1)
+            assert_true(is_defined(p + i));
+        for (size_t i = n; i < n + 5; i++)
+            assert_false(is_defined(p + i));
+        hak_free(p);
+    }
+}
 #else
 static bool is_told(void)
 {
@@ -136,6 +165,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_size_and_function),
         cmocka_unit_test(neighbours),
+#if defined(HAK_VALGRIND)
+        cmocka_unit_test(grown_bytes_are_undefined),
+#endif
     };
     return cmocka_run_group_tests_name("api_poison", tests, NULL, NULL);
 }
