@@ -9,7 +9,7 @@ from campaign import arms, proofs
 # The loads of stress/rules.mk that say something about races; soak runs in release, sampled.
 LOADS = ("larson", "xfree", "threads", "fork", "realloc", "align", "huge", "oom", "frag", "reuse",
          "purge", "calls")
-LONG_AFTER = 30  # arms: then come the orders; mutants are last, they build for long
+PROOFS_AFTER = 30  # arms: then come those that take long, so that an hour has room for them
 
 
 def every():
@@ -30,8 +30,8 @@ def every():
              [arms.Stress("soak", "release", 1)] + [arms.Stress(l, "tsan", 1) for l in LOADS]]
     turns = [arm for turn in itertools.zip_longest(*kinds) for arm in turn if arm]
     first = [arms.Canary(i) for i in fuzzers if i.kind == "canary"] + [proofs.Model()]
-    last = [proofs.Mutants(), proofs.Generated()]
-    return first + turns[:LONG_AFTER] + [proofs.Orders()] + turns[LONG_AFTER:] + last
+    long = [proofs.Orders(), proofs.Mutants()]
+    return first + turns[:PROOFS_AFTER] + long + turns[PROOFS_AFTER:] + [proofs.Generated()]
 
 
 def builds(chosen):
