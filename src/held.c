@@ -13,8 +13,9 @@
 // block is held first, and older ones are released then. What is held never gets lost.
 //
 // A block's memory stays, cleared, while it is among the latest: where the system can far away, at
-// an address that nobody has, else in its place, hidden. Then it is given back, and no access is
-// needed for that. Without the quarantine blocks stay accessible.
+// an address that nobody has, else (and under such a limit) in its place, hidden. Then it is given
+// back, and no access is needed for that. Without the quarantine blocks stay accessible. What is
+// cleared is not looked at again: nobody has a pointer to it.
 //
 // A block that serves a shorter request keeps what it had of memory, behind its end, where the
 // guard is: a buffer that grows again, as the last one did, needs no new pages.
@@ -123,7 +124,11 @@ static bool make_cold(struct held *held, struct slab *s)
 {
     if (!is_warm(s))
         return true;
-    if (!drop_stowed(s) || !os_decommit(hak_slab_base(s), own_load(&s->reached)))
+    char *base = hak_slab_base(s);
+    size_t reached = own_load(&s->reached);
+    // (os_decommit may be unable to do its work but by making pages accessible.)
+    if (!drop_stowed(s) ||
+        !(MITIGATE_QUARANTINE ? os_protect_none(base, reached) : os_decommit(base, reached)))
         return false;
     add_warm(held, s, false);
     own_store(&s->reached, 0);

@@ -7,7 +7,7 @@ LDFLAGS_test_large := -Wl,--wrap=hak_os_commit -Wl,--wrap=hak_os_protect_none \
 LDFLAGS_test_held := -Wl,--wrap=hak_os_commit -Wl,--wrap=hak_os_protect_none \
     -Wl,--wrap=hak_os_hide -Wl,--wrap=hak_os_resident -Wl,--wrap=hak_os_stow
 LDFLAGS_test_held_stow := -Wl,--wrap=hak_os_commit -Wl,--wrap=hak_os_stow \
-    -Wl,--wrap=hak_os_unstow -Wl,--wrap=hak_os_unstow_none
+    -Wl,--wrap=hak_os_unstow -Wl,--wrap=hak_os_unstow_none -Wl,--wrap=madvise
 LDFLAGS_test_audit := -Wl,--wrap=hak_os_reserve -Wl,--wrap=hak_os_commit
 # ThreadSanitizer itself calls these before it is ready for a call that it watches.
 LDFLAGS_test_thread := $(if $(filter tsan,$(TEST_FLAVOUR)),,-Wl,--wrap=pthread_key_create \

@@ -142,13 +142,22 @@ bool hak_os_release(void *p, size_t bytes)
     return done;
 }
 
+// Locked pages are not moved away from a mapping that stays: the kernel would count them among the
+// locked ones once more, for ever, until RLIMIT_MEMLOCK is used up. The one question that tells it.
+static bool is_locked(void *p, size_t bytes)
+{
+    return syscall(SYS_msync, p, bytes, (long)(MS_ASYNC | MS_INVALIDATE)) != 0;
+}
+
 bool hak_os_move(void *to, void *from, size_t bytes)
 {
     int saved = errno;
     // In two steps, by way of an address of the kernel's choice. Moving straight to `to` would have
     // the kernel unmap `to` before it looks at `from`, and leave a hole there if it then refuses.
     // The second step moves a whole mapping, of which nothing is left to refuse.
-    void *between = mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
+    void *between = MAP_FAILED;
+    if (!is_locked(from, bytes))
+        between = mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
     bool done = between != MAP_FAILED;
     if (done && mremap(between, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) {
         done = false;
@@ -204,11 +213,25 @@ bool hak_os_hide(void *p, size_t bytes)
     return done;
 }
 
-// Where the kernel is asked to put what is stowed: far below, where nothing else lies, as far from
-// other such pages as their places are, and at the same distance from a border between page tables.
-static void *far_below(void *p)
+// Where what is stowed lies: far below, where nothing else does, as far from other such pages as
+// their places are, and at the same distance from a border between page tables.
+static char *far_below(void *p)
 {
     return (uintptr_t)p > 2 * STOW_DISTANCE ? (char *)p - STOW_DISTANCE : NULL;
+}
+
+static bool is_limited(int resource)
+{
+    struct rlimit limit;
+    return getrlimit(resource, &limit) != 0 || limit.rlim_cur != RLIM_INFINITY;
+}
+
+// Whether pages may have addresses and count as writable a second time: under a limit the program
+// has better uses for both.
+static bool may_stow(void *p, size_t bytes)
+{
+    return far_below(p) != NULL && !is_limited(RLIMIT_AS) && !is_limited(RLIMIT_DATA) &&
+           !is_locked(p, bytes);
 }
 
 // A change of access costs the kernel about 0.1 microseconds for each page that is in memory, and
@@ -216,10 +239,13 @@ static void *far_below(void *p)
 void *hak_os_stow(void *p, size_t bytes)
 {
     int saved = errno;
-    void *stowed = mremap(p, bytes, bytes, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, far_below(p));
+    void *stowed = MAP_FAILED, *place = far_below(p);
+    if (may_stow(p, bytes))
+        stowed = mremap(p, bytes, bytes, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, place);
     if (stowed == MAP_FAILED)
         stowed = NULL;
-    if (stowed != NULL && map(p, bytes, PROT_NONE, MAP_FIXED) == NULL) {
+    // The place is a wish: where someone is there already, the kernel takes one beside others.
+    if (stowed != NULL && (stowed != place || map(p, bytes, PROT_NONE, MAP_FIXED) == NULL)) {
         munmap(stowed, bytes);
         stowed = NULL;
     }

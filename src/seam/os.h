@@ -46,8 +46,8 @@ bool hak_os_release(void *p, size_t bytes);
 
 // Moves the pages of `from` to the committed range `to` of equal size without copying; the ranges
 // do not overlap, what `to` held is lost in either case. `from` stays mapped, accessible, and reads
-// as zero. False (`from` is as it was) where the kernel cannot, for example before 5.7, or for a
-// `from` that the kernel keeps as several mappings: copy instead.
+// as zero. False (`from` is as it was) where the kernel cannot, for example before 5.7, for locked
+// pages, or for a `from` that the kernel keeps as several mappings: copy instead.
 bool hak_os_move(void *to, void *from, size_t bytes);
 
 // Grows or shrinks a whole mapping made by os_reserve + os_commit; it may move, then aligned to
@@ -59,13 +59,14 @@ void *hak_os_extend(void *p, size_t old_bytes, size_t new_bytes);
 bool hak_os_protect_none(void *p, size_t bytes);
 
 // Takes all access away from committed pages, which keep their memory and contents: os_commit gives
-// it back, os_decommit may come before that.
+// it back, os_protect_none may come before that.
 bool hak_os_hide(void *p, size_t bytes);
 
 // The same of pages that read as zero, in a fraction of the time where they are many: their memory
 // moves to a place far away, between addresses that are not mapped, which is returned. There it
-// still counts as writable. NULL where the kernel cannot (before 5.7, under a limit, or for pages
-// that it keeps as several mappings): the pages are accessible and read as zero.
+// still counts as writable. NULL where the kernel cannot (before 5.7, for pages that it keeps as
+// several mappings, or with few addresses), where the place is taken, for locked pages, and under a
+// limit on addresses or writable memory: the pages are accessible and read as zero.
 void *hak_os_stow(void *p, size_t bytes);
 
 // Moves it back, and the pages are committed. False: it is gone, and they are without access.

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -105,5 +106,19 @@ static inline void run_in_child(struct capture *capture, void (*body)(const void
             _exit(1);                                                         \
         }                                                                     \
     } while (0)
+
+// KiB that the process has locked, as the kernel counts them; 0 without /proc.
+static inline unsigned long locked_kib(void)
+{
+    char line[128];
+    unsigned long kib = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "VmLck: %lu", &kib) == 1)
+            break;
+    if (file != NULL)
+        fclose(file);
+    return kib;
+}
 
 #endif

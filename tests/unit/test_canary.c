@@ -85,6 +85,29 @@ static void test_block(void **state)
         expect_told(write_and_check, &damage[i]);
 }
 
+// The slack and nothing else: each byte of it, for all lengths; what the user wrote does not count,
+// and what lies beside the block neither.
+static void test_slack(void **state)
+{
+    (void)state;
+    if (!MITIGATE_CANARY)
+        skip();
+    for (size_t bytes = 16; bytes <= 320; bytes += 16)
+        for (size_t n = 1; n <= bytes - CANARY_BYTES; n++) {
+            char *p = area + 32;
+            memset(area, 0xff, bytes + 64);
+            memset(p + n, 0, bytes - CANARY_BYTES - n);
+            assert_true(hak_canary_slack_ok(p, bytes, n));
+            assert_true(hak_canary_slack_long_ok(p, bytes, n));
+            for (size_t i = n; i < bytes - CANARY_BYTES; i++) {
+                p[i] = i % 2 != 0 ? 1 : (char)0x80;
+                assert_false(hak_canary_slack_ok(p, bytes, n));
+                assert_false(hak_canary_slack_long_ok(p, bytes, n));
+                p[i] = 0;
+            }
+        }
+}
+
 static void test_behind(void **state)
 {
     (void)state;
@@ -119,6 +142,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_secret),
         cmocka_unit_test(test_block),
+        cmocka_unit_test(test_slack),
         cmocka_unit_test(test_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,8 @@
 #include "support.h"
 
 #include <errno.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <seam/os.h>
 #include <seam/sanitizer.h>
@@ -15,7 +17,7 @@ static struct held held;
 
 // Where the memory of the block that was held last is, or NULL; what the system refuses.
 static char *stowed;
-static bool refuse_commit, refuse_stow, refuse_unstow, refuse_unstow_none;
+static bool refuse_commit, refuse_stow, refuse_unstow, refuse_unstow_none, refuse_advice;
 
 bool __real_hak_os_commit(void *p, size_t bytes);
 bool __wrap_hak_os_commit(void *p, size_t bytes);
@@ -47,6 +49,18 @@ bool __wrap_hak_os_unstow(void *p, void *from, size_t bytes)
 bool __wrap_hak_os_unstow_none(void *from, size_t bytes)
 {
     return !refuse_unstow_none && __real_hak_os_unstow_none(from, bytes);
+}
+
+int __real_madvise(void *p, size_t bytes, int advice);
+int __wrap_madvise(void *p, size_t bytes, int advice);
+
+// As a kernel before 5.18 does for locked pages.
+int __wrap_madvise(void *p, size_t bytes, int advice)
+{
+    if (!refuse_advice)
+        return __real_madvise(p, bytes, advice);
+    errno = EINVAL;
+    return -1;
 }
 
 static int start(void **state)
@@ -186,6 +200,23 @@ static void test_stow_refused(void **state)
     hak_held_release(&held, 0);
 }
 
+// A block whose memory is given back stays without access, whatever the kernel refuses.
+static void test_hidden_given_back(void **state)
+{
+    (void)state;
+    if (!MITIGATE_QUARANTINE)
+        skip();
+    struct slab *s = block(3);
+    refuse_stow = refuse_advice = true;
+    assert_true(hak_held_add(&held, s, end_of(s), 0));
+    hak_held_trim(&held, 200, 100);
+    refuse_stow = refuse_advice = false;
+    assert_int_equal(held.warm, 0);
+    expect_inaccessible(s);
+    hak_held_release(&held, 0);
+    expect_zero(s);
+}
+
 // Stowed memory keeps its contents; the pages it was in are without access until it is back.
 static void test_stow(void **state)
 {
@@ -231,12 +262,86 @@ static void test_stow(void **state)
     assert_true(os_release(p, bytes + page));
 }
 
+// An address that is wished for and taken: what lies there stays, and nothing is put beside others.
+static void test_stow_place_taken(void **state)
+{
+    (void)state;
+    size_t bytes = 4 * os_page_size();
+    char *p = os_reserve(bytes, os_page_size());
+    assert_true(p != NULL && os_commit(p, bytes));
+    memset(p, 0, bytes);
+    char *place = os_stow(p, bytes);
+    assert_true(place == NULL || os_unstow(p, place, bytes));
+    char *taken = mmap(place, bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (place == NULL || taken != place)
+        skip(); // a kernel before 5.7, or a race detector that has no such addresses
+    memset(taken, 0x5a, bytes);
+    assert_null(os_stow(p, bytes));
+    for (size_t i = 0; i < bytes; i++) {
+        assert_int_equal(taken[i], 0x5a);
+        assert_int_equal(p[i], 0);
+    }
+    memset(p, 1, bytes);
+    assert_int_equal(munmap(taken, bytes), 0);
+    assert_true(os_release(p, bytes));
+}
+
+static void stow_limited(const void *resource)
+{
+    struct rlimit limit = { (rlim_t)1 << 60, RLIM_INFINITY };
+    size_t bytes = 4 * os_page_size();
+    char *p = os_reserve(bytes, os_page_size());
+    CHILD_CHECK(p != NULL && os_commit(p, bytes));
+    memset(p, 0, bytes);
+    CHILD_CHECK(setrlimit(*(const int *)resource, &limit) == 0);
+    CHILD_CHECK(os_stow(p, bytes) == NULL);
+    for (size_t i = 0; i < bytes; i++)
+        CHILD_CHECK(p[i] == 0);
+    memset(p, 1, bytes);
+}
+
+// What is stowed has addresses twice and counts as writable: not where these are limited.
+static void test_stow_limited(void **state)
+{
+    (void)state;
+    static const int resources[] = { RLIMIT_AS, RLIMIT_DATA };
+    for (unsigned i = 0; i < 2; i++) {
+        struct capture capture;
+        run_in_child(&capture, stow_limited, &resources[i]);
+        assert_exited(&capture, 0);
+    }
+}
+
+// However often locked pages are stowed, no more are locked than there are.
+static void test_stow_locked(void **state)
+{
+    (void)state;
+    size_t bytes = 4 * os_page_size();
+    unsigned long before = locked_kib();
+    char *p = os_reserve(bytes, os_page_size());
+    assert_true(p != NULL && os_commit(p, bytes));
+    if (mlock(p, bytes) != 0)
+        skip(); // RLIMIT_MEMLOCK
+    for (unsigned i = 0; i < 3; i++) {
+        memset(p, 0, bytes);
+        char *place = os_stow(p, bytes);
+        assert_true(place == NULL || os_unstow(p, place, bytes));
+    }
+    assert_true(os_release(p, bytes));
+    assert_int_equal(locked_kib(), before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stow),
+        cmocka_unit_test(test_stow_place_taken),
+        cmocka_unit_test(test_stow_limited),
+        cmocka_unit_test(test_stow_locked),
         cmocka_unit_test(test_stowed),
         cmocka_unit_test(test_stow_refused),
+        cmocka_unit_test(test_hidden_given_back),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

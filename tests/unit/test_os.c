@@ -285,6 +285,23 @@ static void test_move_of_several(void **state)
     assert_true(os_release(to, bytes));
 }
 
+// However often locked pages are moved, no more are locked than there are.
+static void test_move_locked(void **state)
+{
+    (void)state;
+    size_t bytes = 4 * page;
+    unsigned long before = locked_kib();
+    char *from = committed(bytes), *to = committed(bytes);
+    if (mlock(from, bytes) != 0)
+        skip(); // RLIMIT_MEMLOCK
+    memset(from, 0x5a, bytes);
+    bool moved = os_move(to, from, bytes);
+    assert_int_equal((moved ? to : from)[bytes - 1], 0x5a);
+    assert_true(os_release(from, bytes));
+    assert_true(os_release(to, bytes));
+    assert_int_equal(locked_kib(), before);
+}
+
 static void forbid_address_space(size_t spare)
 {
     struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
@@ -463,6 +480,7 @@ int main(void)
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_move),
         cmocka_unit_test(test_move_of_several),
+        cmocka_unit_test(test_move_locked),
         cmocka_unit_test(test_limited),
         cmocka_unit_test(test_extend),
         cmocka_unit_test(test_clock),
