@@ -38,6 +38,9 @@
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24
 #endif
+#ifndef MADV_COLD
+#define MADV_COLD 20
+#endif
 #ifndef SYS_mseal
 #define SYS_mseal 462
 #endif
@@ -142,11 +145,13 @@ bool hak_os_release(void *p, size_t bytes)
     return done;
 }
 
-// Locked pages are not moved away from a mapping that stays: the kernel would count them among the
-// locked ones once more, for ever, until RLIMIT_MEMLOCK is used up. The one question that tells it.
-static bool is_locked(void *p, size_t bytes)
+// Whether the mapping at p is locked. Such pages are not moved away from a mapping that stays: the
+// kernel would count them among the locked ones once more, for ever, until RLIMIT_MEMLOCK is used
+// up. This advice is refused for them, and costs a page that will be used nothing. (msync tells it
+// too, but a sandbox may forbid that call.)
+static bool is_locked(void *p)
 {
-    return syscall(SYS_msync, p, bytes, (long)(MS_ASYNC | MS_INVALIDATE)) != 0;
+    return madvise(p, hak_os_page_size(), MADV_COLD) != 0;
 }
 
 bool hak_os_move(void *to, void *from, size_t bytes)
@@ -156,7 +161,7 @@ bool hak_os_move(void *to, void *from, size_t bytes)
     // the kernel unmap `to` before it looks at `from`, and leave a hole there if it then refuses.
     // The second step moves a whole mapping, of which nothing is left to refuse.
     void *between = MAP_FAILED;
-    if (!is_locked(from, bytes))
+    if (!is_locked(from))
         between = mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
     bool done = between != MAP_FAILED;
     if (done && mremap(between, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) {
@@ -228,10 +233,10 @@ static bool is_limited(int resource)
 
 // Whether pages may have addresses and count as writable a second time: under a limit the program
 // has better uses for both.
-static bool may_stow(void *p, size_t bytes)
+static bool may_stow(void *p)
 {
     return far_below(p) != NULL && !is_limited(RLIMIT_AS) && !is_limited(RLIMIT_DATA) &&
-           !is_locked(p, bytes);
+           !is_locked(p);
 }
 
 // A change of access costs the kernel about 0.1 microseconds for each page that is in memory, and
@@ -240,7 +245,7 @@ void *hak_os_stow(void *p, size_t bytes)
 {
     int saved = errno;
     void *stowed = MAP_FAILED, *place = far_below(p);
-    if (may_stow(p, bytes))
+    if (may_stow(p))
         stowed = mremap(p, bytes, bytes, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, place);
     if (stowed == MAP_FAILED)
         stowed = NULL;
