@@ -103,8 +103,8 @@ $(foreach f,$(AFL_FLAVOURS),$(foreach g,default small,$(call hak_use,$(f),$(AFL_
     fuzz_afl_rules,$(f),$(g),$(call hak_out,$(f),$(AFL_CC),$(g)),$(t))))))
 # afl-clang-fast is told by the environment.
 $(BUILD)/afl-cmplog-% $(BUILD)/sched-afl-cmplog-%: export AFL_LLVM_CMPLOG := 1
-# What the kernel and the clock decide (an address that is aligned by luck, how much a read brings)
-# is no coverage: afl-clang-fast instruments whatever it compiles, so clang compiles these.
+# What the kernel and the clock decide (an address that is aligned by luck, how much a read brings),
+# and what the execution before left to clean up, is no coverage: afl-clang-fast instruments whatever it compiles, so clang compiles these.
 # $(1) flavour, $(2) geometry, $(3) folder, $(4) source without .c
 define fuzz_uncounted_rules
 $(3)/$(4).o: $(4).c $(3)/flags
@@ -113,8 +113,8 @@ $(3)/$(4).o: $(4).c $(3)/flags
 	    $(ALLOCATOR_CFLAGS) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach f,$(AFL_FLAVOURS),$(foreach g,default small,\
-    $(foreach s,src/seam/os fuzz/os_fault fuzz/exec_child fuzz/trial,$(eval $(call \
-    fuzz_uncounted_rules,$(f),$(g),$(call hak_out,$(f),$(AFL_CC),$(g)),$(s))))))
+    $(foreach s,src/seam/os fuzz/os_fault fuzz/exec_child fuzz/trial fuzz/sched/pristine,\
+    $(eval $(call fuzz_uncounted_rules,$(f),$(g),$(call hak_out,$(f),$(AFL_CC),$(g)),$(s))))))
 $(BUILD)/afl-mutator.so: $(call hak_objects,$(call hak_out,audit,$(CC),default),\
     fuzz/mutator.c fuzz/mutator_afl.c $(FUZZ_LANGUAGE))
 	$(call hak_say,link)$(call hak_link,audit,$(CC),default) -shared -o $@ $^
