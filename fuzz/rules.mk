@@ -104,7 +104,8 @@ $(foreach f,$(AFL_FLAVOURS),$(foreach g,default small,$(call hak_use,$(f),$(AFL_
 # afl-clang-fast is told by the environment.
 $(BUILD)/afl-cmplog-% $(BUILD)/sched-afl-cmplog-%: export AFL_LLVM_CMPLOG := 1
 # What the kernel and the clock decide (an address that is aligned by luck, how much a read brings),
-# and what the execution before left to clean up, is no coverage: afl-clang-fast instruments whatever it compiles, so clang compiles these.
+# and what the execution before left to clean up, is no coverage: afl-clang-fast instruments
+# whatever it compiles, so clang compiles these.
 # $(1) flavour, $(2) geometry, $(3) folder, $(4) source without .c
 define fuzz_uncounted_rules
 $(3)/$(4).o: $(4).c $(3)/flags
