@@ -32,12 +32,14 @@ def merge(campaign, instance, fresh, environment, seconds=300):
     """Takes those files of `fresh` that bring features into the target's corpus: how many."""
     if not any(fresh.iterdir()):
         return 0
-    command = [str(c) for c in ((fuzzing.ROOT / instance.hunter()).resolve(), "-merge=1",
-                                f"-max_len={instance.max_len}", "-timeout=25",
-                                f"-max_total_time={seconds}", folder(campaign, instance.target),
-                                fresh)]
-    result = subprocess.run(command, cwd=fuzzing.ROOT, env=environment, stdin=subprocess.DEVNULL,
-                            capture_output=True, text=True, errors="replace")
+    with tempfile.TemporaryDirectory(dir=environment.get("TMPDIR")) as scratch:
+        command = [str(c) for c in ((fuzzing.ROOT / instance.hunter()).resolve(), "-merge=1",
+                                    f"-artifact_prefix={scratch}/",
+                                    f"-max_len={instance.max_len}", "-timeout=25",
+                                    f"-max_total_time={seconds}",
+                                    folder(campaign, instance.target), fresh)]
+        result = subprocess.run(command, cwd=fuzzing.ROOT, env=environment, capture_output=True,
+                                stdin=subprocess.DEVNULL, text=True, errors="replace")
     match = MERGED.search(result.stderr)
     if not match:
         raise RuntimeError(f"the merge of {instance.name} failed: {result.stderr[-400:]}")
@@ -51,8 +53,9 @@ def features(instance, folders, environment, seconds=600):
         out.mkdir()
         command = [str(c) for c in (
             (fuzzing.ROOT / instance.hunter()).resolve(), "-set_cover_merge=1",
-            f"-max_len={instance.max_len}", f"-merge_control_file={control}", "-timeout=25",
-            f"-max_total_time={seconds}", out, *folders)]
+            f"-artifact_prefix={scratch}/", f"-max_len={instance.max_len}",
+            f"-merge_control_file={control}", "-timeout=25", f"-max_total_time={seconds}", out,
+            *folders)]
         result = subprocess.run(command, cwd=fuzzing.ROOT, env=environment, capture_output=True,
                                 stdin=subprocess.DEVNULL, text=True, errors="replace")
         if not control.exists():
