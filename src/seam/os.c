@@ -273,10 +273,7 @@ bool hak_os_unstow(void *p, void *stowed, size_t bytes)
 
 bool hak_os_unstow_none(void *stowed, size_t bytes)
 {
-    int saved = errno;
-    bool done = munmap(stowed, bytes) == 0;
-    errno = saved;
-    return done;
+    return hak_os_release(stowed, bytes);
 }
 
 bool hak_os_protect_read(void *p, size_t bytes)
