@@ -11,6 +11,7 @@
 #include <seam/os.h>
 #include <seam/tls.h>
 
+#include "alloc.h"
 #include "cache.h"
 #include "heaps.h"
 #include "meta.h"
@@ -187,6 +188,24 @@ static void sweeps(const void *argument)
     CHILD_CHECK(heap_stats(mine).flow.flushed_remote == 1);
     CHILD_CHECK(heap_stats(mine).flow.flushed_own == n - 2);
     CHILD_CHECK(hak_heaps_borrow() == other && heap_stats(other).threads == 2);
+}
+
+// Whoever allocates when it is time sweeps, too.
+static void sweeps_in_time(const void *argument)
+{
+    (void)argument;
+    start("purge_delay_ms=1000");
+    struct heap *other = hak_heaps_borrow();
+    hak_heaps_return(other);
+    struct heap *h = hak_alloc_enter();
+    CHILD_CHECK(h != NULL);
+    uint64_t before = heap_stats(h).sweeps;
+    hak_alloc_leave(h);
+    CHILD_CHECK(heap_stats(h).sweeps == before); // not yet
+    h = hak_alloc_enter();
+    h->now_ms += 2000;
+    hak_alloc_leave(h);
+    CHILD_CHECK(heap_stats(h).sweeps == before + 1);
 }
 
 static void purges(const void *argument)
@@ -375,6 +394,7 @@ static void faults(const void *argument)
 
 IN_RELEASE(sources)
 IN_RELEASE(sweeps)
+IN_RELEASE(sweeps_in_time)
 IN_RELEASE(purges)
 IN_RELEASE(large_sources)
 IN_RELEASE(failures)
@@ -389,6 +409,7 @@ int main(void)
         cmocka_unit_test(test_purges),   cmocka_unit_test(test_large_sources),
         cmocka_unit_test(test_failures), cmocka_unit_test(test_flushes),
         cmocka_unit_test(test_bare),     cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_sweeps_in_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
