@@ -47,8 +47,8 @@ struct scheduled_target {
     .space_bytes = GEOMETRY_SMALL ? (size_t)16 << 20 : (size_t)256 << 20,                  \
     .live_bytes_max = GEOMETRY_SMALL ? 1u << 20 : 16u << 20
 
-// What a target is: each defines it, and target_name; the entry points are scheduled.c's. Each input
-// runs twice and must do the same both times.
+// What a target is: each defines it, and target_name; the entry points are scheduled.c's. Each
+// input runs twice and must do the same both times.
 extern const struct scheduled_target scheduled_target;
 
 // Called by the engine before the first input: makes what all of them share. Always 0.

@@ -405,10 +405,10 @@ IN_RELEASE(faults)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sources),  cmocka_unit_test(test_sweeps),
-        cmocka_unit_test(test_purges),   cmocka_unit_test(test_large_sources),
-        cmocka_unit_test(test_failures), cmocka_unit_test(test_flushes),
-        cmocka_unit_test(test_bare),     cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_sources),        cmocka_unit_test(test_sweeps),
+        cmocka_unit_test(test_purges),         cmocka_unit_test(test_large_sources),
+        cmocka_unit_test(test_failures),       cmocka_unit_test(test_flushes),
+        cmocka_unit_test(test_bare),           cmocka_unit_test(test_faults),
         cmocka_unit_test(test_sweeps_in_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
