@@ -55,6 +55,7 @@ static char *pop_or_refill(struct heap *h, unsigned class_index, bool *zero)
     char *p = hak_magazine_pop(&h->magazines[class_index]);
     if (p != NULL || !hak_cache_grow(h, class_index))
         return p;
+    *zero = true; // which it is to take back
     return hak_heap_refill(h, class_index, POOL_ANY, zero);
 }
 
