@@ -65,6 +65,19 @@ bool hak_fence_move(struct slab *s, size_t end, bool keep)
     return true;
 }
 
+size_t hak_fence_open_bytes(const struct slab *s)
+{
+    return own_load(&s->units) * UNIT_SIZE - own_load(&s->touched);
+}
+
+bool hak_fence_grow(struct slab *s, size_t end)
+{
+    if (own_load(&s->touched) != 0 && end <= hak_fence_open_bytes(s))
+        return true;
+    size_t more = min_size(end, last_guard(s, end) / 2);
+    return hak_fence_move(s, end + round_down(more, os_page_size()), false);
+}
+
 bool hak_fence_open(struct slab *s, size_t end)
 {
     bool guarded = own_load(&s->touched) != 0 && last_guard(s, end) != 0;

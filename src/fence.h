@@ -26,6 +26,13 @@ void hak_fence_set(struct slab *s, uint32_t lead, size_t end);
 // `keep`: what the guard takes stays in memory.
 bool hak_fence_move(struct slab *s, size_t end, bool keep);
 
+// The block grew: it is to be accessible to `end`, and the guard moves a part of what is behind it
+// further, for the next steps. False as above.
+bool hak_fence_grow(struct slab *s, size_t end);
+
+// Bytes before the last guard: to the block's end, or more if it grew.
+size_t hak_fence_open_bytes(const struct slab *s);
+
 // The block, whose units are all inaccessible, becomes accessible to its end. False as above.
 bool hak_fence_open(struct slab *s, size_t end);
 

@@ -31,7 +31,8 @@
 #include "guard.h"
 #include "pool.h"
 
-// Of a block in a queue slab.free_blocks says when it was freed, in ms, slab.bytes its end, and the
+// Of a block in a queue slab.free_blocks says when it was freed, in ms, slab.bytes where its guard
+// begins, and the
 // first word of the free bitmap where its memory is meanwhile (os_stow); 0: in its place.
 
 // A block is cleared when it is held; with the quarantine nobody can write to it after that.
@@ -62,7 +63,7 @@ static size_t bytes_of(const struct slab *s)
 // Bytes before its last guard. Those behind its end were to be guarded, and may be written to.
 static size_t open_of(const struct slab *s)
 {
-    return bytes_of(s) - (MITIGATE_GUARDS ? own_load(&s->touched) : 0);
+    return MITIGATE_GUARDS ? hak_fence_open_bytes(s) : bytes_of(s);
 }
 
 static char *stowed_of(const struct slab *s)
@@ -83,17 +84,12 @@ static void add_warm(struct held *held, const struct slab *s, bool more)
         fetch_add_relaxed(HELD_WARM, &total_warm, more ? units : -units);
 }
 
-// Whole pages read as zero from now on. Of many, those that nobody touched or that are swapped out
-// are not brought into memory for that.
-static void clear(char *p, size_t bytes)
+// Whole pages read as zero from now on. Those that nobody touched or that are swapped out are not
+// brought into memory for that.
+static void clear_resident(char *p, size_t bytes)
 {
     unsigned char there[CLEAR_PAGES];
     size_t page = os_page_size();
-    sanitize_open(p, bytes);
-    if (bytes <= CLEAR_PLAIN_MAX) {
-        __builtin_memset(p, 0, bytes);
-        return;
-    }
     while (bytes != 0) {
         size_t length = min_size(bytes, CLEAR_PAGES * page), at = 0;
         if (!hak_os_resident(p, length, there))
@@ -109,6 +105,15 @@ static void clear(char *p, size_t bytes)
         p += length;
         bytes -= length;
     }
+}
+
+// The same of a block; of few pages all are likely to be there, to its end.
+static void clear(char *p, size_t end, size_t bytes)
+{
+    size_t plain = bytes <= CLEAR_PLAIN_MAX ? end : 0;
+    sanitize_open(p, bytes);
+    __builtin_memset(p, 0, plain);
+    clear_resident(p + plain, bytes - plain);
 }
 
 // False if the system refuses.
@@ -166,7 +171,7 @@ static bool release_oldest(struct held *held, uint64_t now_ms)
     if (FREE_IS_ZERO && is_empty) {
         is_empty = !os_decommit(hak_slab_base(s), reached);
         if (is_empty)
-            clear(hak_slab_base(s), reached);
+            clear(hak_slab_base(s), 0, reached);
     }
     if (MITIGATE_GUARDS)
         hak_fence_drop(s);
@@ -175,7 +180,7 @@ static bool release_oldest(struct held *held, uint64_t now_ms)
     return true;
 }
 
-static void append(struct held *held, struct slab *s, size_t end, uint64_t now_ms)
+static void append(struct held *held, struct slab *s, uint64_t now_ms)
 {
     s->next = NULL;
     if (held->newest != NULL)
@@ -183,14 +188,14 @@ static void append(struct held *held, struct slab *s, size_t end, uint64_t now_m
     else
         held->oldest = s;
     held->newest = s;
-    own_store(&s->bytes, end);
+    own_store(&s->bytes, open_of(s));
     own_store(&s->free_blocks, (uint32_t)now_ms);
     held->count++;
     held->units += units_of(s);
     add_warm(held, s, true);
     fetch_add_relaxed(HELD_PLUS, &total, 1);
     if (MITIGATE_QUARANTINE)
-        hak_inaccessible_add((int64_t)end);
+        hak_inaccessible_add((int64_t)own_load(&s->bytes));
 }
 
 static bool is_over(const struct held *held, size_t units_max)
@@ -217,13 +222,13 @@ static void bound_warm(struct held *held, uint64_t now_ms)
 }
 
 // A block that is not to stay warm loses its memory at once. False if the system refuses.
-static bool take_access(struct slab *s, bool warm)
+static bool take_access(struct slab *s, size_t end, bool warm)
 {
     char *base = hak_slab_base(s);
     size_t open = open_of(s);
     size_t reached = min_size(max_size(own_load(&s->reached), open), bytes_of(s));
     if (warm && CLEARS)
-        clear(base, open);
+        clear(base, end, open);
     own_store(&s->reached, warm ? reached : 0);
     set_stowed(s, MITIGATE_QUARANTINE && warm ? os_stow(base, open) : NULL);
     if (MITIGATE_QUARANTINE && stowed_of(s) == NULL)
@@ -242,9 +247,9 @@ bool hak_held_add(struct held *held, struct slab *s, size_t end, uint64_t now_ms
     bool warm = own_load(&s->units) <= HELD_WARM_UNITS;
     if (SHARES_WARM && !warm)
         return false;
-    if (!take_access(s, warm))
+    if (!take_access(s, end, warm))
         return false;
-    append(held, s, end, now_ms);
+    append(held, s, now_ms);
     bound_warm(held, now_ms);
     while (is_over(held, units_max) && release_oldest(held, now_ms))
         ;
@@ -254,10 +259,10 @@ bool hak_held_add(struct held *held, struct slab *s, size_t end, uint64_t now_ms
 void hak_held_keep(struct held *held, struct slab *s, size_t end, uint64_t now_ms)
 {
     if (CLEARS)
-        clear(hak_slab_base(s), open_of(s));
+        clear(hak_slab_base(s), end, open_of(s));
     own_store(&s->reached, bytes_of(s));
     set_stowed(s, NULL);
-    append(held, s, end, now_ms);
+    append(held, s, now_ms);
     while (held->oldest != NULL && held->oldest->next != NULL && release_oldest(held, now_ms))
         ;
 }
@@ -324,12 +329,13 @@ static bool reopen(struct slab *s, size_t end)
 struct slab *hak_held_take(struct held *held, const struct held_request *want)
 {
     struct slab *before = NULL, *s = find(held, want, &before);
-    size_t end = want->end;
     if (s == NULL)
         return NULL;
+    // The next steps of a buffer that grows find the guard where the last one's was.
+    size_t end = want->grows ? max_size(want->end, open_of(s)) : want->end;
     // While what is to be hidden is accessible.
     if (FREE_IS_ZERO && !MITIGATE_QUARANTINE && is_warm(s))
-        clear(hak_slab_base(s), open_of(s));
+        clear(hak_slab_base(s), open_of(s), open_of(s));
     if (!reopen(s, end))
         return NULL;
     take_out(held, before, s);

@@ -378,7 +378,7 @@ bool hak_large_resize(struct heap *h, struct slab *s, size_t n)
             (void)hak_fence_move(s, before, false); // there was one
         return false;
     }
-    if (MITIGATE_GUARDS && end > before && !hak_fence_move(s, end, false))
+    if (MITIGATE_GUARDS && end > before && !hak_fence_grow(s, end))
         return false;
     set_bytes(s, n);
     if (gives)

@@ -42,20 +42,13 @@ static struct slab *large_record(void *p, unsigned tag, enum fault otherwise)
     return s;
 }
 
-// Many more steps are likely to come.
-static bool grows_slowly(size_t old_bytes, size_t n)
-{
-    return HEAP_HAS_HELD && n - old_bytes <= old_bytes / 2 && n <= LARGE_SIZE_MAX;
-}
-
 // A block that grows: in units of its own it goes on in place. NULL: none are left.
-static void *alloc_grown(size_t old_bytes, size_t n)
+static void *alloc_grown(size_t n)
 {
     struct heap *h = hak_alloc_enter();
     if (h == NULL)
         return NULL;
-    void *p = grows_slowly(old_bytes, n) ? hak_large_alloc_growing(h, n)
-                                         : hak_large_alloc(h, n, 1, false);
+    void *p = HEAP_HAS_HELD ? hak_large_alloc_growing(h, n) : hak_large_alloc(h, n, 1, false);
     hak_alloc_leave(h);
     if (p != NULL && hak_is_watched())
         hak_watched_large(p, n);
@@ -107,9 +100,8 @@ static void *move_block(void *p, size_t old_bytes, size_t n)
 {
     int saved = errno;
     bool grown = n > old_bytes;
-    bool in_units = grown && n > GROWN_SIZE_MIN &&
-                    (n <= CLASS_REQUEST_MAX || grows_slowly(old_bytes, n));
-    void *to = in_units ? alloc_grown(old_bytes, n) : NULL;
+    size_t units_max = HEAP_HAS_HELD ? LARGE_SIZE_MAX : CLASS_REQUEST_MAX;
+    void *to = grown && n > GROWN_SIZE_MIN && n <= units_max ? alloc_grown(n) : NULL;
     if (to == NULL)
         to = front_malloc(n);
     if (to == NULL) {

@@ -73,6 +73,17 @@ static void test_life(void **state)
     expect_end(s, end + UNIT_SIZE);
     for (size_t i = end - UNIT_SIZE; i < end + UNIT_SIZE; i++)
         assert_int_equal(hak_slab_base(s)[i], 0);
+    // It grows: the guard moves by half of what is behind it, and then not for each step.
+    assert_true(hak_fence_move(s, end, false));
+    assert_true(hak_fence_grow(s, end));
+    expect_end(s, end);
+    size_t grown = end + UNIT_SIZE + (UNITS * UNIT_SIZE - end - UNIT_SIZE) / 2;
+    grown = round_down(grown, os_page_size());
+    assert_true(hak_fence_grow(s, end + UNIT_SIZE));
+    expect_end(s, grown);
+    assert_true(hak_fence_grow(s, grown));
+    expect_end(s, grown);
+    assert_true(hak_fence_move(s, end + UNIT_SIZE, false));
     // Held back, and again with another end.
     assert_true(os_protect_none(hak_slab_base(s), end + UNIT_SIZE));
     assert_true(hak_fence_open(s, end));

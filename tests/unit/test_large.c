@@ -10,6 +10,7 @@
 #include <seam/sanitizer.h>
 
 #include "heaps.h"
+#include "fence.h"
 #include "large.h"
 #include "meta.h"
 #include "pool.h"
@@ -213,6 +214,34 @@ static void test_resize(void **state)
     expect_nothing_left();
 }
 
+// A buffer that grows page by page: its guard moves some times, and is always there.
+static void test_growth(void **state)
+{
+    (void)state;
+    start_library();
+    if (!MITIGATE_GUARDS)
+        skip();
+    size_t page = os_page_size(), n = LARGE_SIZE_MAX / 4, moves = 0, steps = 0;
+    char *p = allocate(n, 1, false);
+    struct slab *s = record(p);
+    while (n < LARGE_SIZE_MAX - page) {
+        size_t units = own_load(&s->units), open = hak_fence_open_bytes(s);
+        n += page;
+        if (!hak_large_resize(mine, s, n))
+            break;
+        p[n - 1] = 1;
+        steps++;
+        moves += units == own_load(&s->units) && hak_fence_open_bytes(s) != open;
+        assert_in_range(hak_fence_open_bytes(s), round_up(n, page), 2 * round_up(n, page));
+        assert_true(hak_fence_open_bytes(s) <= own_load(&s->units) * UNIT_SIZE - page);
+    }
+    assert_true(GEOMETRY_SMALL || (steps > 100 && moves < steps / 4));
+    assert_true(hak_large_resize(mine, s, LARGE_SIZE_MAX / 4)); // then it follows the end
+    assert_int_equal(hak_fence_open_bytes(s), LARGE_SIZE_MAX / 4);
+    assert_true(hak_large_free(mine, s));
+    expect_nothing_left();
+}
+
 static void test_move(void **state)
 {
     (void)state;
@@ -364,7 +393,7 @@ int main(void)
         cmocka_unit_test(test_free_twice),    cmocka_unit_test(test_exhaustion),
         cmocka_unit_test(test_resize),        cmocka_unit_test(test_move),
         cmocka_unit_test(test_ok_sees),       cmocka_unit_test(test_racing_frees),
-        cmocka_unit_test(test_guard_refused),
+        cmocka_unit_test(test_guard_refused), cmocka_unit_test(test_growth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
