@@ -32,8 +32,8 @@
 #include "pool.h"
 
 // Of a block in a queue slab.free_blocks says when it was freed, in ms, slab.bytes where its guard
-// begins, and the
-// first word of the free bitmap where its memory is meanwhile (os_stow); 0: in its place.
+// begins, and the first word of the free bitmap where its memory is meanwhile (os_stow); 0: in its
+// place.
 
 // A block is cleared when it is held; with the quarantine nobody can write to it after that.
 #define CLEARS (FREE_IS_ZERO || MITIGATE_QUARANTINE)
