@@ -52,7 +52,7 @@ $(1)/$(2)/%.o: $(2)/%.c $(1)/flags
 	$(call hak_say,compile)$$(SCHED_CC) -MMD -MP -c -o $$@ $$<
 endef
 
-SCHED_SCENARIOS := scenarios scenarios_whole scenarios_ending scenarios_lock
+SCHED_SCENARIOS := scenarios scenarios_whole scenarios_ending scenarios_lock scenarios_watched
 
 # A cross compiler's linker and tools have its prefix. $(1) compiler
 sched_tool = $(patsubst %gcc,%,$(filter %-gcc,$(1)))

@@ -41,7 +41,8 @@ static struct strategy_search search;
 static const struct scenario *scenario_at(unsigned i)
 {
     static const struct scenario *const lists[] = { protocol_scenarios, whole_scenarios,
-                                                    ending_scenarios, lock_scenarios };
+                                                    ending_scenarios, lock_scenarios,
+                                                    watched_scenarios };
     for (unsigned l = 0; l < sizeof lists / sizeof lists[0]; l++)
         for (const struct scenario *s = lists[l]; s->name != NULL; s++)
             if (i-- == 0)

@@ -20,6 +20,7 @@ extern const struct scenario protocol_scenarios[]; // single modules
 extern const struct scenario whole_scenarios[];    // the public functions
 extern const struct scenario ending_scenarios[];   // ends of threads, forks
 extern const struct scenario lock_scenarios[];     // the mutex that other sched builds replace
-extern struct lock scenario_lock;                  // the one of them
+extern const struct scenario watched_scenarios[];  // the profile, reports
+extern struct lock scenario_lock;                  // the one of lock_scenarios
 
 #endif
