@@ -38,6 +38,7 @@
 #include "profile.h"
 #include "profiled.h"
 #include "sampled.h"
+#include "stacks.h"
 
 enum { HOOKS_NONE, HOOKS_BUSY, HOOKS_SET };
 
@@ -140,7 +141,7 @@ static void set_hooks(void)
         hak_thread_start(hak_on_thread_exit, hak_before_fork, hak_after_fork_parent,
                          hak_after_fork_child);
         if (hak_options.sample != 0 || hak_options.profile != 0)
-            hak_sampled_start_stacks();
+            hak_stacks_start();
         if (hak_options.stats_signal != 0)
             watch_signal((int)hak_options.stats_signal);
         store_release(HOOKS_WRITE, &process.hooks, HOOKS_SET); // the key, to HOOKS_READ

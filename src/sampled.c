@@ -85,11 +85,6 @@ void hak_sampled_start(void)
     stack_watch_access();
 }
 
-void hak_sampled_start_stacks(void)
-{
-    stack_start();
-}
-
 // ---- reports ----
 
 _Noreturn COLD static void fault(enum fault what, const struct place *place, const char *p)
@@ -178,7 +173,7 @@ void *hak_sampled_alloc(size_t n, size_t align)
         place->block = base + offset;
         place->bytes = n;
         place->state = PLACE_LIVE;
-        place->stacks.allocated_count = stack_take(place->stacks.allocated, STACK_FRAMES);
+        place->stacks.allocated_count = hak_stacks_take(place->stacks.allocated, STACK_FRAMES);
         place->stacks.freed_count = 0;
     }
     lock_release(&lock);
@@ -205,7 +200,7 @@ void hak_sampled_free(void *p)
     char *base = page_of((uint32_t)(place - pool.places));
     check_pattern(place, base, place->block);
     check_pattern(place, place->block + place->bytes, base + os_page_size());
-    place->stacks.freed_count = stack_take(place->stacks.freed, STACK_FRAMES);
+    place->stacks.freed_count = hak_stacks_take(place->stacks.freed, STACK_FRAMES);
     place->state = PLACE_FREED;
     if (!os_protect_none(base, os_page_size())) // counted; accessible until it is taken again
         __builtin_memset(base, 0, os_page_size());

@@ -53,7 +53,4 @@ const struct lock *hak_sampled_lock(void); // for statistics
 // Once at start, if the option is set. Refused: nothing is sampled.
 void hak_sampled_start(void);
 
-// Once after start, outside of the gate: the C library allocates here what it needs for stacks.
-void hak_sampled_start_stacks(void);
-
 #endif

@@ -197,10 +197,11 @@
     X(PROFILE_SEED, "relaxed: a counter, each value is taken once")                                \
     X(PROFILE_LOSE, "relaxed: a counter")                                                          \
     X(PROFILE_LOST_READ, "relaxed: a counter")                                                     \
-    /* sampled.c, seam/stack.c */                                                                  \
-    X(SAMPLED_RANDOM, "relaxed: a counter, each value is taken once")                              \
+    /* stacks.c */                                                                                 \
     X(STACK_STARTED, "release: what the C library set up, to STACK_IS_STARTED")                    \
     X(STACK_IS_STARTED, "acquire: pairs with STACK_STARTED")                                       \
+    /* sampled.c */                                                                                \
+    X(SAMPLED_RANDOM, "relaxed: a counter, each value is taken once")                              \
     /* sized.c */                                                                                  \
     X(KEPT_SET, "relaxed: whoever has such a block was handed it after this")                      \
     X(KEPT_READ, "relaxed: as KEPT_SET")                                                           \

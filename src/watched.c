@@ -21,6 +21,7 @@
 #include "profile.h"
 #include "profiled.h"
 #include "sampled.h"
+#include "stacks.h"
 
 // Return addresses, innermost first, from the user's call on.
 struct frames {
@@ -61,7 +62,7 @@ static bool is_guarded(struct heap *h)
 
 static void take_frames(struct frames *f)
 {
-    f->count = stack_take(f->at, PROFILE_FRAMES + PROFILE_FRAMES_OWN);
+    f->count = hak_stacks_take(f->at, PROFILE_FRAMES + PROFILE_FRAMES_OWN);
     f->first = f->at;
     while (f->count != 0 && stack_is_own(f->first[0]))
         f->first++, f->count--;

@@ -10,6 +10,7 @@
 #include "core.h"
 #include "pristine.h"
 #include "races.h"
+#include "stack.h"
 
 struct heap;
 extern const struct front hak_no_front;
@@ -35,6 +36,7 @@ void process_reset(void)
     for (uint32_t t = 0; t < SCHED_THREADS_MAX; t++)
         sched_heaps[t] = (struct heap *)&hak_no_front;
     memset(&hooks, 0, sizeof hooks);
+    stack_reset();
 }
 
 void hak_thread_start(void (*on_exit)(void), void (*prepare)(void), void (*parent)(void),

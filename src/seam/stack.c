@@ -3,7 +3,6 @@
 #define _GNU_SOURCE 1
 #include "stack.h"
 
-#include <seam/atomics.h>
 #include <seam/sanitizer.h>
 
 #include "os.h"
@@ -19,7 +18,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static struct atomic_u32 started;
 static struct sigaction before; // written once, before the handler is set
 
 void hak_stack_start(void)
@@ -28,13 +26,10 @@ void hak_stack_start(void)
     int saved = errno;
     (void)backtrace(&frame, 1);
     errno = saved;
-    store_release(STACK_STARTED, &started, 1);
 }
 
 __attribute__((noinline)) uint32_t hak_stack_take(void **frames, uint32_t count_max)
 {
-    if (load_acquire(STACK_IS_STARTED, &started) == 0)
-        return 0;
     int saved = errno;
     int count = backtrace(frames, (int)count_max);
     errno = saved;

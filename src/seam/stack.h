@@ -13,7 +13,7 @@
 #define stack_program() hak_stack_program()
 #define stack_watch_access() hak_stack_watch_access()
 
-// Once, where the C library may allocate. Before it stack_take finds nothing.
+// Once, where the C library may allocate: what it needs for stack_take, which comes after it.
 void hak_stack_start(void);
 
 // Return addresses of the callers, innermost first. Returns how many. Does not allocate.

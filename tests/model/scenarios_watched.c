@@ -1,5 +1,6 @@
-// scenarios_watched.c: what is looked at while the allocator works: the heap profile, which readers
-// take no lock for, and reports, of which one at a time has the memory that all of them use.
+// scenarios_watched.c: what is looked at while the allocator works: stacks, which are taken once the C
+// library is set up for it; the heap profile, which readers take no lock for; reports, of which one
+// at a time has the memory that all of them use.
 //
 // What these publish is plain data. It shows here by what depends on it, and under `make orders`
 // by ThreadSanitizer.
@@ -17,6 +18,7 @@
 #include "explore.h"
 #include "process.h"
 #include "profile.h"
+#include "stacks.h"
 #include "system.h"
 
 static void setup_process(const char *options)
@@ -28,11 +30,36 @@ static void setup_process(const char *options)
         sched_fail("harness", "no memory");
 }
 
+// ---- stacks: one sets up the C library for them, another takes one ----
+
+static void setup_stacks(void *arg)
+{
+    (void)arg;
+    setup_process(NULL);
+}
+
+// Fails in fuzz/sched/stack.c.
+static void start_or_take(void *arg, uint32_t t)
+{
+    void *frames[STACK_FRAMES];
+    (void)arg;
+    if (t == 0)
+        hak_stacks_start();
+    else
+        hak_stacks_take(frames, STACK_FRAMES);
+}
+
+static const char *stack_taken(void *arg)
+{
+    (void)arg;
+    return NULL;
+}
+
 // ---- the profile: two add samples, one reads what there is ----
 
 enum { SAMPLE_BYTES = 100, FRAMES = 2 };
 static char blocks[2], code[3]; // addresses of blocks, return addresses
-static void *const stacks[2][FRAMES] = { { &code[0], &code[2] }, { &code[1], &code[2] } };
+static void *const taken[2][FRAMES] = { { &code[0], &code[2] }, { &code[1], &code[2] } };
 
 static void setup_profile(void *arg)
 {
@@ -55,7 +82,7 @@ static void read_profile(void)
             if (frames[f] >= known)
                 sched_fail("check", "stack %u has location %u of %u", i, frames[f], known);
             const void *at = hak_profile_location(frames[f]);
-            if (at != stacks[0][f] && at != stacks[1][f])
+            if (at != taken[0][f] && at != taken[1][f])
                 sched_fail("check", "location %u is %p", frames[f], at);
         }
     }
@@ -66,7 +93,7 @@ static void add_or_read(void *arg, uint32_t t)
     (void)arg;
     if (t == 2)
         read_profile();
-    else if (!hak_profile_add(&blocks[t], SAMPLE_BYTES, stacks[t], FRAMES))
+    else if (!hak_profile_add(&blocks[t], SAMPLE_BYTES, taken[t], FRAMES))
         sched_fail("check", "no room for a sample");
 }
 
@@ -137,6 +164,8 @@ static const char *reports_whole(void *arg)
 }
 
 const struct scenario watched_scenarios[] = {
+    { "stacks: start x take", "sets the C library up for stacks; takes one", 2, SEARCH_UNBOUNDED,
+      setup_stacks, start_or_take, stack_taken, false },
     { "profile: add x add x read", "two add a sample; reads stacks and their locations", 3,
       SEARCH_UNBOUNDED, setup_profile, add_or_read, both_sampled, false },
     { "report x report", "two are asked for statistics by a signal at once", 2, SEARCH_UNBOUNDED,
