@@ -37,7 +37,7 @@ static void push(struct inbox *to, struct slab *s)
 {
     void *head = load_relaxed(INBOX_HEAD, &to->head);
     for (;;) {
-        store_relaxed(INBOX_LINK_WRITE, &s->link, head);
+        store_plain(INBOX_LINK_WRITE, &s->link, head);
         if (cas_weak_release(INBOX_PUSH, &to->head, &head, s)) // the drainer reads `link`
             return;
         spin_hint(INBOX_SPIN);
@@ -90,7 +90,7 @@ static uint32_t harvest(struct slab *s)
 
 uint32_t hak_remote_settle(struct slab *s, struct slab **next)
 {
-    *next = load_relaxed(INBOX_LINK_READ, &s->link); // before the token goes: then others may link
+    *next = load_plain(INBOX_LINK_READ, &s->link); // before the token goes: then others may link
     // Acquire: the marks of freers that found the token taken. Release: my read of the link comes
     // before the next holder writes it.
     exchange_acq_rel(REMOTE_SETTLE, &s->pending, 0);

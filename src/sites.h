@@ -107,7 +107,7 @@
     X(REMOTE_OWNER_TEST, "relaxed: equality with my own inbox can only be changed by me")          \
     X(REMOTE_MARK, "release: the freer's use of the blocks, to REMOTE_HARVEST")                    \
     X(INBOX_HEAD, "relaxed: first guess for INBOX_PUSH")                                           \
-    X(INBOX_LINK_WRITE, "relaxed: published by INBOX_PUSH")                                        \
+    X(INBOX_LINK_WRITE, "plain: the token's holder alone; published by INBOX_PUSH")                \
     X(INBOX_PUSH, "release: the link, to INBOX_TAKE")                                              \
     X(INBOX_SPIN, "hint: another push or a take succeeded")                                        \
     X(REMOTE_NOTIFY, "release: my marks, to whoever clears the token; acquire: the owner that "    \
@@ -118,7 +118,7 @@
     X(REMOTE_HARVEST_PEEK,                                                                         \
       "relaxed: marks of freers that found the token taken happen before by the clear")            \
     X(REMOTE_HARVEST, "acquire: the freers' use of the blocks, pairs with REMOTE_MARK")            \
-    X(INBOX_LINK_READ, "relaxed: ordered by INBOX_TAKE")                                           \
+    X(INBOX_LINK_READ, "plain: the token is in my list; behind INBOX_TAKE, before REMOTE_SETTLE")  \
     X(REMOTE_SETTLE,                                                                               \
       "acquire: marks of freers that found the token taken; release: my read of the link")         \
     X(REMOTE_HOLD, "relaxed: only owners clear the token, so a 0 is mine or came with the heap")   \

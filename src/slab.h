@@ -52,7 +52,7 @@ struct slab {
 
     // Any thread, atomic.
     ON_OWN_LINE struct atomic_ptr owner; // struct inbox of the owner heap; see remote.h
-    struct atomic_ptr link;              // next in an inbox; see remote.h
+    struct atomic_ptr link;              // next in an inbox: its token's holder only
     struct atomic_u32 pending;           // the token of remote.h: 1 while someone holds it
     struct atomic_u32 live;              // large and huge: LIVE_* while the block is handed out
     // Large and huge, with held.h: bytes from their begin on that may be in memory; what lies

@@ -17,8 +17,9 @@
 #define MEMORY_HISTORY 8u   // stores kept for a location
 #define MEMORY_STALE_MAX 4u // stale loads in a row by one thread, then the newest value
 
-// Bits of a memory order. Relaxed has none; sequential consistency has all that apply.
-enum memory_order_bits { ORDER_ACQUIRE = 1, ORDER_RELEASE = 2, ORDER_SC = 4 };
+// Bits of a memory order. Relaxed has none; sequential consistency has all that apply. Plain: not
+// atomic, as relaxed but for a race detector.
+enum memory_order_bits { ORDER_ACQUIRE = 1, ORDER_RELEASE = 2, ORDER_SC = 4, ORDER_PLAIN = 16 };
 
 // Counts operations: a thread that makes more than fit in here fails the execution.
 struct vclock {

@@ -28,7 +28,12 @@ static uint64_t raw_load(const void *cell, uint32_t bytes)
 
 static struct location *cell_at(const struct sched_site *at, const void *cell)
 {
-    races_atomic(cell, at->bytes);
+    if (!(at->order & ORDER_PLAIN))
+        races_atomic(cell, at->bytes);
+    else if (at->kind == EVENT_STORE)
+        races_write((void *)(uintptr_t)cell, at->bytes);
+    else
+        races_read((void *)(uintptr_t)cell, at->bytes);
     return memory_at(cell, at->bytes);
 }
 

@@ -23,9 +23,13 @@ const char *weaken_name(uint32_t site)
     return sites[site].name;
 }
 
-const char *weaken_reason(uint32_t site)
+bool weaken_has_order(uint32_t site)
 {
-    return sites[site].why;
+    static const char *const without[] = { "relaxed", "plain", "hint" };
+    for (unsigned i = 0; i < sizeof without / sizeof without[0]; i++)
+        if (strncmp(sites[site].why, without[i], strlen(without[i])) == 0)
+            return false;
+    return true;
 }
 
 const struct weaken_part weaken_parts[] = {

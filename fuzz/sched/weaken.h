@@ -8,10 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// Number of sites; names of the sites below it, as in sites.h; what sites.h says of the order.
+// Number of sites; names of the sites below it, as in sites.h; whether there is an order to weaken.
 uint32_t weaken_count(void);
 const char *weaken_name(uint32_t site);
-const char *weaken_reason(uint32_t site);
+bool weaken_has_order(uint32_t site);
 
 // How an order can be weakened: SITE, SITE-acquire and SITE-release (of acq_rel), SITE-sc (of
 // seq_cst).

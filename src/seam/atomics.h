@@ -16,6 +16,8 @@
 //     A failed compare-and-swap stores what it read in `expected`, with relaxed order; acquire
 //     and acq_rel forms of it read with acquire order also on failure.
 //
+//   load_plain (SITE, cell), store_plain (SITE, cell, value)   not atomic: the cell is one thread's
+//                                 at a time, by a token say, which a test build looks at
 //   init_cell     (cell, value)   before any other thread can reach the cell; not atomic
 //   spin_hint     (SITE)          in every retry loop; counts the turn (retries.h)
 //   wait_hint     (SITE)          where a turn waits for another thread: not counted
@@ -120,6 +122,8 @@ struct own_ptr {
 #define cas_strong_acquire(site, cell, e, d) \
     HAK_CAS(site, cell, e, d, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)
 
+#define load_plain(site, cell) (HAK_AT(site), (cell)->raw)
+#define store_plain(site, cell, v) (HAK_AT(site), (void)((cell)->raw = (v)))
 #define init_cell(cell, v) ((void)((cell)->raw = (v)))
 
 #define own_load(cell) __atomic_load_n(&(cell)->raw, __ATOMIC_RELAXED)

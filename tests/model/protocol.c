@@ -264,8 +264,7 @@ static int weaken_all(int argc, char **argv)
         return 1;
     for (uint32_t site = 0; site < weaken_count(); site++) {
         const char *name = weaken_name(site);
-        if (strncmp(weaken_reason(site), "relaxed", 7) == 0 ||
-            strncmp(weaken_reason(site), "hint", 4) == 0)
+        if (!weaken_has_order(site))
             continue;
         if (reaching[site] == 0) {
             unreached++;

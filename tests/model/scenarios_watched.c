@@ -1,6 +1,6 @@
-// scenarios_watched.c: what is looked at while the allocator works: stacks, which are taken once the C
-// library is set up for it; the heap profile, which readers take no lock for; reports, of which one
-// at a time has the memory that all of them use.
+// scenarios_watched.c: what is looked at while the allocator works: stacks, which are taken once
+// the C library is set up for it; the heap profile, which readers take no lock for; reports, of
+// which one at a time has the memory that all of them use.
 //
 // What these publish is plain data. It shows here by what depends on it, and under `make orders`
 // by ThreadSanitizer.
@@ -164,9 +164,9 @@ static const char *reports_whole(void *arg)
 }
 
 const struct scenario watched_scenarios[] = {
-    { "stacks: start x take", "sets the C library up for stacks; takes one", 2, SEARCH_UNBOUNDED,
-      setup_stacks, start_or_take, stack_taken, false },
-    { "profile: add x add x read", "two add a sample; reads stacks and their locations", 3,
+    { "set-up of stacks x stack", "sets the C library up for stacks; takes one", 2,
+      SEARCH_UNBOUNDED, setup_stacks, start_or_take, stack_taken, false },
+    { "samples x profile read", "two add a sample; reads stacks and their locations", 3,
       SEARCH_UNBOUNDED, setup_profile, add_or_read, both_sampled, false },
     { "report x report", "two are asked for statistics by a signal at once", 2, SEARCH_UNBOUNDED,
       setup_report, be_asked, reports_whole, false },

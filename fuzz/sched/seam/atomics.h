@@ -106,6 +106,10 @@ struct own_ptr {
 #define cas_strong_acquire(site, cell, e, d) \
     SCHED_CAS(site, cell, e, d, EVENT_CAS_STRONG, ORDER_ACQUIRE, ORDER_ACQUIRE)
 
+// Points like atomic ones: the model's happens-before must order those of two threads.
+#define load_plain(site, cell) SCHED_LOAD(site, cell, ORDER_PLAIN)
+#define store_plain(site, cell, v) SCHED_STORE(site, cell, v, ORDER_PLAIN)
+
 #define init_cell(cell, v) sched_init_cell(&(cell)->raw, sizeof((cell)->raw), SCHED_VALUE(v))
 
 // Owner cells are no scheduling points: nothing may depend on when another thread sees them.
