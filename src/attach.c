@@ -45,6 +45,8 @@ enum { HOOKS_NONE, HOOKS_BUSY, HOOKS_SET };
 static struct {
     ON_OWN_LINE struct atomic_ptr closed; // identity of the thread that forks, or NULL
     ON_OWN_LINE struct atomic_u32 guests; // threads inside without a heap of their own
+    bool others_out;                      // whether the fork waited; the closing thread's own
+    uint32_t nested;                      // forks of its signal handlers within its fork; the same
 } gate;
 
 static struct {
@@ -290,26 +292,55 @@ void hak_on_thread_exit(void)
 
 // ---- fork ----
 
+// Whether a fork may wait for the others. Not in a signal handler that interrupted a slow path with
+// a lock held, for which they may wait, nor in one of SIGABRT after a report: whatever the thread
+// was in stays unfinished. The child may then do what POSIX lets it: exec or _exit.
+static bool may_wait(void)
+{
+    return !hak_lock_is_any_held() && !os_is_aborting();
+}
+
+// `mine` is inside if a signal handler forks that interrupted its slow path: that one will go on.
+static void wait_for_others(const struct heap *mine)
+{
+    while (load_seq_cst(FORK_GUESTS, &gate.guests) != 0)
+        thread_yield(); // each slow path is finite, and new ones step back
+    for (uint32_t i = 0; i < hak_heaps_count(); i++)
+        while (hak_heaps_at(i) != mine && load_seq_cst(FORK_INSIDE, &hak_heaps_at(i)->inside) != 0)
+            thread_yield();
+}
+
 void hak_before_fork(void)
 {
     void *expected = NULL;
     while (!cas_strong_relaxed(FORK_CLAIM, &gate.closed, &expected, tls_self())) {
+        if (expected == tls_self()) {
+            gate.nested++;
+            break;
+        }
         expected = NULL; // another thread forks: one after the other
         thread_yield();
     }
     store_seq_cst(FORK_CLOSE, &gate.closed, tls_self()); // Dekker, with GATE_CLOSED
-    while (load_seq_cst(FORK_GUESTS, &gate.guests) != 0)
-        thread_yield(); // each slow path is finite, and new ones step back
-    for (uint32_t i = 0; i < hak_heaps_count(); i++)
-        while (load_seq_cst(FORK_INSIDE, &hak_heaps_at(i)->inside) != 0)
-            thread_yield();
+    gate.others_out = may_wait();
+    if (gate.others_out)
+        wait_for_others(tls_heap());
     if (hak_profile_interval() != 0)
         hak_profile_before_fork();
 }
 
+// The end of one within another, in either process: the outer one opens the gate.
+static bool ends_nested(void)
+{
+    bool nested = gate.nested != 0;
+    gate.nested -= nested;
+    return nested;
+}
+
 void hak_after_fork_parent(void)
 {
-    store_release(FORK_OPEN, &gate.closed, NULL);
+    if (!ends_nested())
+        store_release(FORK_OPEN, &gate.closed, NULL);
 }
 
 void hak_after_fork_child(void)
@@ -322,8 +353,9 @@ void hak_after_fork_child(void)
     // nobody would call me, and the exit key before them.
     uint32_t hooks = HOOKS_BUSY;
     cas_strong_relaxed(FORK_HOOKS, &process.hooks, &hooks, HOOKS_SET);
-    hak_heaps_after_fork(tls_heap());
+    hak_heaps_after_fork(tls_heap(), gate.others_out);
     if (hak_profile_interval() != 0)
         hak_profile_after_fork();
-    store_relaxed(FORK_OPEN_CHILD, &gate.closed, NULL);
+    if (!ends_nested())
+        store_relaxed(FORK_OPEN_CHILD, &gate.closed, NULL);
 }

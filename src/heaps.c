@@ -268,14 +268,16 @@ size_t hak_heaps_purge(struct heap *mine, uint64_t delay_ms, size_t units_max)
     return units;
 }
 
-void hak_heaps_after_fork(struct heap *mine)
+void hak_heaps_after_fork(struct heap *mine, bool whole)
 {
     if (hak_heap_is_real(mine))
         own_store(&mine->thread, hak_thread_id());
     for (uint32_t i = 0, count = hak_heaps_count(); i < count; i++) {
         struct heap *h = hak_heaps_at(i);
+        if (h == mine) // if inside, then of a slow path that a signal handler interrupted
+            continue;
         store_relaxed(FORK_INSIDE_RESET, &h->inside, 0);
-        if (h != mine && load_relaxed(FORK_STATE, &h->state) == HEAP_BUSY) {
+        if (whole && load_relaxed(FORK_STATE, &h->state) == HEAP_BUSY) {
             h->prewarm.done = false; // its thread was using it
             push_idle(h);
         }

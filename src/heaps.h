@@ -31,8 +31,9 @@ bool hak_heaps_sweep(struct heap *mine, unsigned class_index, uint32_t heaps_max
 // hak_pool_purge at the time that mine->now_ms says, counted by the caller's heap.
 size_t hak_heaps_purge(struct heap *mine, uint64_t delay_ms, size_t units_max);
 
-// In the child of a fork: the heaps of all other threads become idle.
-void hak_heaps_after_fork(struct heap *mine);
+// In the child of a fork: the heaps of all other threads become idle, if they are `whole`: if none
+// of the threads was in a slow path.
+void hak_heaps_after_fork(struct heap *mine, bool whole);
 
 // Heaps made so far, and of them idle. Heap `index` below the count.
 uint32_t hak_heaps_count(void);

@@ -22,6 +22,8 @@
     X(PAGE_SIZE_WRITE, "relaxed: every thread writes the same")                                    \
     X(OS_FAILURE_COUNT, "relaxed: a counter")                                                      \
     X(OS_FAILURES_READ, "relaxed: statistics")                                                     \
+    X(OS_ABORT, "relaxed: a thread looks for itself")                                              \
+    X(OS_IS_ABORTING, "relaxed: as OS_ABORT")                                                      \
     /* foreign.c */                                                                                \
     X(FOREIGN_PROBE, "relaxed: a call site is a plain number, nothing is read through it")         \
     X(FOREIGN_CLAIM, "relaxed: as FOREIGN_PROBE; the cell goes from 0 to a site once")             \

@@ -9,10 +9,11 @@
 // sleeps only after it has made the state CONTENDED, and a waiter that wakes and wins leaves it
 // CONTENDED, so no sleeper is forgotten (at the price of one wake-up too many).
 // Ownership: the word belongs to no thread; held_ranks is its thread's own. Bit r of it is set
-// while the thread holds a lock of rank r; it is kept in every build and read by assertions.
+// while the thread takes, holds or releases a lock of rank r; it is kept in every build, and read
+// by assertions and by a fork in a signal handler.
 // Progress: spinning is bounded; afterwards the kernel wakes waiters. Critical sections are short
 // and never allocate. At a fork all locks are free (the gate of attach.h), so the child inherits
-// FREE words and, in its only thread, held_ranks = 0.
+// FREE words and, in its only thread, held_ranks = 0; but for a fork in a signal handler.
 #define _GNU_SOURCE 1
 #include "lock.h"
 
@@ -69,17 +70,24 @@ void hak_lock_acquire(struct lock *l)
     HAK_ASSERT(l->rank >= 1 && l->rank < 32);
     HAK_ASSERT(held_ranks >> l->rank == 0); // ranks rise, and no lock is taken twice
     uint32_t expected = FREE;
+    held_ranks |= 1u << l->rank;
+    own_order(); // a signal may come in between
     if (unlikely(!cas_strong_acquire(LOCK_TRY, &l->state, &expected, HELD)))
         acquire_contended(l);
-    held_ranks |= 1u << l->rank;
 }
 
 void hak_lock_release(struct lock *l)
 {
     HAK_ASSERT((held_ranks >> l->rank & 1) != 0); // this thread holds it
-    held_ranks &= ~(1u << l->rank);
     uint32_t old = exchange_release(LOCK_RELEASE, &l->state, FREE);
     HAK_ASSERT(old != FREE);
     if (unlikely(old == CONTENDED))
         futex(l, FUTEX_WAKE_PRIVATE, 1);
+    own_order(); // as above
+    held_ranks &= ~(1u << l->rank);
+}
+
+bool hak_lock_is_any_held(void)
+{
+    return held_ranks != 0;
 }

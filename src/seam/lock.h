@@ -1,7 +1,8 @@
 // lock.h (seam): a futex mutex of one word, held only on slow paths, with ranks.
 //
 // Ranks order acquisition: a thread holding a lock may take only one of higher rank. All locks are
-// taken inside of the fork gate (attach.h), so that at a fork all of them are free.
+// taken inside of the fork gate (attach.h), so that at a fork all of them are free; but for a fork
+// in a signal handler.
 // Algorithm: the three-state mutex of U. Drepper, "Futexes Are Tricky", 2011, section 5.
 #ifndef HAK_LOCK_H
 #define HAK_LOCK_H
@@ -36,6 +37,9 @@ struct lock {
 
 void hak_lock_acquire(struct lock *l);
 void hak_lock_release(struct lock *l);
+
+// Whether the calling thread holds any: in a signal handler, what it interrupted does.
+bool hak_lock_is_any_held(void);
 
 #define lock_acquire(l) hak_lock_acquire(l)
 #define lock_release(l) hak_lock_release(l)

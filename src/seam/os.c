@@ -18,9 +18,11 @@
 #include <seam/atomics.h>
 
 #include "sanitizer.h"
+#include "tls.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -470,7 +472,17 @@ uint32_t hak_os_process_id(void)
     return (uint32_t)getpid();
 }
 
+static struct atomic_ptr aborting; // identity of the thread that called hak_os_abort last
+
 void hak_os_abort(void)
 {
+    // The program's handler of SIGABRT has led here: it would again and again.
+    if (exchange_relaxed(OS_ABORT, &aborting, tls_self()) == tls_self())
+        signal(SIGABRT, SIG_DFL);
     abort();
+}
+
+bool hak_os_is_aborting(void)
+{
+    return load_relaxed(OS_IS_ABORTING, &aborting) == tls_self();
 }

@@ -25,6 +25,7 @@
 #define os_advise_huge(p, bytes) hak_os_advise_huge(p, bytes)
 #define os_dump(p, bytes, wanted) hak_os_dump(p, bytes, wanted)
 #define os_clock_ms() hak_os_clock_ms()
+#define os_is_aborting() hak_os_is_aborting()
 
 // Bytes, a power of two; the same during a process's life.
 size_t hak_os_page_size(void);
@@ -127,8 +128,12 @@ bool hak_os_resident(const void *p, size_t bytes, unsigned char *out);
 
 uint32_t hak_os_process_id(void);
 
-// Ends the process with SIGABRT, as abort does: no exit handlers, nothing flushed.
+// Ends the process with SIGABRT, as abort does: no exit handlers, nothing flushed. The program's
+// handler of that signal runs, but not twice in one thread.
 _Noreturn void hak_os_abort(void);
+
+// Whether the calling thread is in hak_os_abort: in the program's handler, that is.
+bool hak_os_is_aborting(void);
 
 // Calls to the system that failed so far. The macros above count them on the caller's side.
 uint64_t hak_os_failures(void);

@@ -152,7 +152,7 @@ static void test_after_fork(void **state)
     void *p = take(gone, class_index);
     struct slab *s = hak_slab_of_unit(hak_unit_of(p));
     assert_true(hak_magazine_push(&gone->magazines[class_index], take(gone, class_index)));
-    hak_heaps_after_fork(mine);
+    hak_heaps_after_fork(mine, true);
     assert_int_equal(hak_heaps_idle(), 1);
     hak_heap_free_one(mine, class_index, p);
     assert_true(hak_heaps_sweep(mine, TAG_NONE, HEAPS_MAX)); // its magazines are flushed, too

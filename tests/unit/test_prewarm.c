@@ -204,7 +204,7 @@ static void test_after_fork(void **state)
     struct heap *mine = hak_heaps_borrow(), *gone = hak_heaps_borrow_ready();
     assert_true(gone->prewarm.done);
     hak_heaps_make_ready();
-    hak_heaps_after_fork(mine);
+    hak_heaps_after_fork(mine, true);
     assert_int_equal(hak_heaps_idle(), 2);
     hak_heaps_sweep(mine, TAG_NONE, HEAPS_MAX - 1);
     assert_int_equal(cached(gone, 64), 0);

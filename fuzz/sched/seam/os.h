@@ -22,6 +22,7 @@
 #undef os_is_mapped
 #undef os_advise_huge
 #undef os_dump
+#undef os_is_aborting
 
 #define SCHED_OS(call, function, ...)                          \
     ({                                                         \
@@ -46,5 +47,6 @@
 #define os_is_mapped(p) ((void)(p), true)
 #define os_advise_huge(p, bytes) ((void)(p), (void)(bytes))
 #define os_dump(p, bytes, wanted) ((void)(p), (void)(bytes))
+#define os_is_aborting() false // nothing runs after it
 
 #endif
