@@ -297,7 +297,7 @@ void hak_on_thread_exit(void)
 // was in stays unfinished. The child may then do what POSIX lets it: exec or _exit.
 static bool may_wait(void)
 {
-    return !hak_lock_is_any_held() && !os_is_aborting();
+    return !lock_is_any_held() && !os_is_aborting();
 }
 
 // `mine` is inside if a signal handler forks that interrupted its slow path: that one will go on.

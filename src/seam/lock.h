@@ -43,5 +43,6 @@ bool hak_lock_is_any_held(void);
 
 #define lock_acquire(l) hak_lock_acquire(l)
 #define lock_release(l) hak_lock_release(l)
+#define lock_is_any_held() hak_lock_is_any_held()
 
 #endif

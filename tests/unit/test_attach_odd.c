@@ -166,7 +166,7 @@ static void fork_with_lock(const void *argument)
     alarm(patience(20));
     hak_free(hak_malloc(1));
     lock_acquire(&lock);
-    CHILD_CHECK(hak_lock_is_any_held());
+    CHILD_CHECK(lock_is_any_held());
     CHILD_CHECK(pthread_create(&thread, NULL, wait_inside, NULL) == 0);
     while (!flag_is_up(&is_inside))
         usleep(1000);
@@ -177,7 +177,7 @@ static void fork_with_lock(const void *argument)
     }
     wait_for(child);
     lock_release(&lock);
-    CHILD_CHECK(!hak_lock_is_any_held());
+    CHILD_CHECK(!lock_is_any_held());
     pthread_join(thread, NULL);
     check_audit();
     _exit(0);

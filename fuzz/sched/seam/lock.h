@@ -7,6 +7,7 @@
 
 #undef lock_acquire
 #undef lock_release
+#undef lock_is_any_held
 
 #define SCHED_LOCK_SITE(text, event) \
     static const struct sched_site at_ = { text, __FILE__, __LINE__, 0, event, 0, 0, 4 }
@@ -20,5 +21,6 @@
         SCHED_LOCK_SITE("lock_release", EVENT_UNLOCK);  \
         sched_unlock(&at_, &(l)->state.raw, (l)->rank); \
     })
+#define lock_is_any_held() false // no logical thread forks while it holds one
 
 #endif
