@@ -68,13 +68,22 @@ static struct tables lay_out(size_t arena_bytes)
     return t;
 }
 
-// Core dumps have what is committed and not what is reserved.
+// Core dumps have what is committed, not what is reserved.
 static bool commit(void *p, size_t bytes)
 {
     bool done = os_commit(p, bytes);
     if (done)
         os_dump(p, bytes, true);
     return done;
+}
+
+// The same of what grows up to `end`, `step` bytes or more at a time. Dumps have one step that is
+// not committed yet: so both calls move a border between two mappings and need none more, where
+// the program has as many as vm.max_map_count lets it.
+bool hak_arena_commit_more(char *p, size_t bytes, size_t step, const char *end)
+{
+    os_dump(p, min_size(bytes + step, (size_t)(end - p)), true);
+    return os_commit(p, bytes);
 }
 
 static bool reserve(size_t arena_bytes)
@@ -147,7 +156,9 @@ static bool grow(struct growing *table, uint32_t superslabs)
     if (end <= table->committed)
         return true;
     size_t bytes = end - table->committed;
-    if (!commit(table->base + table->committed, bytes))
+    size_t step = round_up(table->superslab_bytes, os_page_size());
+    size_t whole = round_up(hak_arena.superslabs * table->superslab_bytes, os_page_size());
+    if (!hak_arena_commit_more(table->base + table->committed, bytes, step, table->base + whole))
         return false;
     table->committed = end;
     own_store(&metadata_bytes, own_load(&metadata_bytes) + bytes);
@@ -160,7 +171,8 @@ bool hak_arena_commit(uint32_t first, uint32_t count)
     char *base = hak_arena.base + (size_t)first * SUPERSLAB_SIZE;
     size_t bytes = (size_t)count * SUPERSLAB_SIZE;
     if (!grow(&records, first + count) || !grow(&far_words, first + count) ||
-        !grow(&stamps, first + count) || !commit(base, bytes))
+        !grow(&stamps, first + count) ||
+        !hak_arena_commit_more(base, bytes, SUPERSLAB_SIZE, hak_arena.base + hak_arena.bytes))
         return false;
     if ((MITIGATE_STATE && !grow(&live, first + count)) ||
         (MITIGATE_TYPES && !grow(&kinds, first + count)))

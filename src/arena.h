@@ -34,6 +34,10 @@ bool hak_arena_start(size_t bytes_max);
 // holds the lock of superslab.c and begins SuperSlabs in ascending order. False: nothing begun.
 bool hak_arena_commit(uint32_t first, uint32_t count);
 
+// Commits `bytes` at p, behind what is committed of a region that ends at `end` and grows by `step`
+// bytes or more at a time. The caller holds the region's lock. False: it is as it was.
+bool hak_arena_commit_more(char *p, size_t bytes, size_t step, const char *end);
+
 // Bytes committed for tables and records so far.
 size_t hak_arena_metadata_bytes(void);
 

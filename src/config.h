@@ -15,7 +15,7 @@
 // ---- mitigations of the hardened flavour: bits of HAK_MITIGATIONS, 0 in all other flavours ----
 // SECURITY.md says for each what it stops and what not. Each works alone; code asks for one with
 // `if (MITIGATE_X && ...)`, so that without it nothing is left of the question.
-#define MITIGATE_STATE ((HAK_MITIGATIONS & 1) != 0)       // a bit per block: handed out or not
+#define MITIGATE_STATE ((HAK_MITIGATIONS & 1) != 0)       // a byte per block: handed out or not
 #define MITIGATE_POINTERS ((HAK_MITIGATIONS & 2) != 0)    // exact checks of pointers and sizes
 #define MITIGATE_ZERO ((HAK_MITIGATIONS & 4) != 0)        // zero at free, verified at reuse
 #define MITIGATE_CANARY ((HAK_MITIGATIONS & 8) != 0)      // behind each block, checked at free
@@ -153,8 +153,8 @@ _Static_assert(is_power_of_two_constant(MAGAZINE_BLOCKS_MAX + 1), "with the sent
 #define MITIGATE_BLOCKS                                                                           \
     (MITIGATE_STATE || MITIGATE_POINTERS || MITIGATE_ZERO || MITIGATE_CANARY || MITIGATE_SWEEP || \
      MITIGATE_QUARANTINE)
-// Blocks that are not handed out read as zero.
 #define USES_RANDOM (MITIGATE_RANDOM || MITIGATE_QUARANTINE || MITIGATE_GUARDS)
+// Blocks that are not handed out read as zero.
 #define FREE_IS_ZERO (MITIGATE_ZERO || MITIGATE_SWEEP)
 #define CANARY_BYTES (MITIGATE_CANARY ? (size_t)8 : (size_t)0)
 // Requests above are served by the large tier.

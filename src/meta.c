@@ -58,9 +58,9 @@ static void *bump(size_t bytes)
     if (end > committed) {
         size_t step = round_up(max_size(end - committed, META_COMMIT_STEP), os_page_size());
         step = min_size(step, hak_arena.meta_bytes - committed);
-        if (!os_commit(hak_arena.meta + committed, step))
+        if (!hak_arena_commit_more(hak_arena.meta + committed, step, META_COMMIT_STEP,
+                                   hak_arena.meta + hak_arena.meta_bytes))
             return NULL;
-        os_dump(hak_arena.meta + committed, step, true);
         own_store(&meta.committed, committed + step);
     }
     void *p = hak_arena.meta + meta.used;

@@ -54,6 +54,7 @@ enum {
     MAP_FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
     EAGAIN_TRIES = 8,
 };
+// Bytes, 2 TiB: more than the largest arena, so that nothing that is stowed lies in it.
 #define STOW_DISTANCE ((uintptr_t)2 << 40)
 
 // mmap that returns NULL on failure. Leaves errno to its callers, which all restore it.

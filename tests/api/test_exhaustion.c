@@ -194,6 +194,45 @@ static void a_limit_lowered_later(void **state)
     assert_exited_0(run_child(lowered_later));
 }
 
+// As many mappings as there may be.
+static void use_up_mappings(void)
+{
+    enum { PAIRS = 70000 };
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), i = 0;
+    char *p = mmap(NULL, 2 * PAIRS * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
+    CHILD_CHECK(p != MAP_FAILED);
+    while (i < PAIRS && mprotect(p + 2 * i * page, page, PROT_READ) == 0)
+        i++;
+    if (i == PAIRS)
+        _exit(77); // this system allows more
+}
+
+// The arena and its tables grow by moving the borders of mappings that they have.
+static void grow_without_mappings(void)
+{
+    hak_free(hak_malloc(1));
+    use_up_mappings();
+    for (unsigned i = 0; i < 4000; i++) {
+        char *p = hak_malloc(1000);
+        CHILD_CHECK(p != NULL);
+        p[0] = p[999] = 1;
+    }
+    for (unsigned i = 0; i < 8; i++)
+        CHILD_CHECK(hak_malloc(KIB(2) + KIB(i)) != NULL && hak_malloc(KIB(700)) != NULL);
+}
+
+static void as_many_mappings_as_may_be(void **state)
+{
+    (void)state;
+    if (!is_measurable() || GUARDS) // each guard is one more
+        skip();
+    int status = run_child(grow_without_mappings);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+        skip();
+    assert_exited_0(status);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "--exhaust") == 0) {
@@ -205,6 +244,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(tiny_limits), // before anything is reserved
         cmocka_unit_test(a_limit_lowered_later),
         cmocka_unit_test(seventy_percent_of_512_mib),
+        cmocka_unit_test(as_many_mappings_as_may_be),
     };
     return cmocka_run_group_tests_name("api_exhaustion", tests, NULL, NULL);
 }
