@@ -216,10 +216,11 @@ static uint32_t link_to(const struct sample *s)
     return (uint32_t)(s - (const struct sample *)profile.samples.base) + 1;
 }
 
-bool hak_profile_add(const void *p, size_t n, void *const *frames, uint32_t count)
+bool hak_profile_add(const void *p, size_t n, void *const *frames, uint32_t count, uint32_t thread)
 {
     double weight = hak_interval_weight(n == 0 ? 1 : n, hak_profile_interval());
     uint32_t *head = &profile.sample_heads[hash_of(p)];
+    uint64_t now_ns = hak_os_clock_ns();
     lock_acquire(&profile.lock);
     struct sample *s = new_sample();
     if (s != NULL) {
@@ -227,9 +228,9 @@ bool hak_profile_add(const void *p, size_t n, void *const *frames, uint32_t coun
             .block = p,
             .weight = weight,
             .bytes = n,
-            .since_ns = hak_os_clock_ns(),
+            .since_ns = now_ns,
             .stack = stack_of(frames, min_size(count, PROFILE_FRAMES)),
-            .thread = hak_thread_id(),
+            .thread = thread,
             .next = *head,
         };
         *head = link_to(s);
@@ -260,17 +261,18 @@ static unsigned lifetime_of(uint64_t ns)
     return i;
 }
 
-void hak_profile_freed(const void *p)
+void hak_profile_freed(const void *p, uint32_t thread)
 {
     uint32_t *link = &profile.sample_heads[hash_of(p)];
+    uint64_t now_ns = hak_os_clock_ns();
     lock_acquire(&profile.lock);
     for (struct sample *s; *link != 0; link = &s->next) {
         s = entry(&profile.samples, *link - 1);
         if (s->block != p)
             continue;
         struct stack *stack = entry(&profile.stacks, s->stack);
-        unsigned lifetime = lifetime_of(hak_os_clock_ns() - s->since_ns);
-        add(&stack->freed[lifetime][s->thread != hak_thread_id()], s->weight,
+        unsigned lifetime = lifetime_of(now_ns - s->since_ns);
+        add(&stack->freed[lifetime][s->thread != thread], s->weight,
             s->weight * (double)s->bytes);
         uint32_t next = s->next;
         s->next = profile.samples_free;

@@ -78,7 +78,7 @@ COLD static void *alloc_profiled(unsigned class_index, size_t n, bool *zero)
         return NULL;
     h->now_ms = os_clock_ms();
     void *p = hak_profiled_alloc(h, class_index);
-    if (p != NULL && !hak_profile_add(p, n, f.first, f.count)) {
+    if (p != NULL && !hak_profile_add(p, n, f.first, f.count, hak_heap_thread(h))) {
         hak_profiled_free(h, p);
         p = NULL;
     }
@@ -128,7 +128,7 @@ void hak_watched_large(void *p, size_t n)
         return;
     take_frames(&f);
     hak_enter_as_guest();
-    if (hak_profile_add(p, n, f.first, f.count) && hak_arena_has(p))
+    if (hak_profile_add(p, n, f.first, f.count, hak_heap_thread(h)) && hak_arena_has(p))
         hak_large_note_profiled(hak_large_record(p), true);
     hak_leave_as_guest();
 }
@@ -139,7 +139,7 @@ void hak_watched_free(struct heap *h, void *p)
     sanitize_give(p, hak_class_bytes(class_index));
     if (MITIGATE_BLOCKS)
         (void)hak_harden_give(p, class_index);
-    hak_profile_freed(p);
+    hak_profile_freed(p, hak_heap_thread(h));
     hak_profiled_free(h, p);
 }
 
@@ -147,6 +147,6 @@ void hak_watched_resize(struct slab *s)
 {
     if (!hak_large_is_profiled(s))
         return;
-    hak_profile_freed(hak_slab_base(s));
+    hak_profile_freed(hak_slab_base(s), hak_heap_thread(tls_heap()));
     hak_large_note_profiled(s, false);
 }

@@ -270,8 +270,8 @@ static void test_readers(void **state)
     assert_int_equal(pthread_create(&reader, NULL, read_all, &seen), 0);
     for (uintptr_t i = 0; i < 40 || own_load(&reads) == 0; i++) {
         void *frames[] = { (void *)(i * 64 + 16), (void *)(i * 64 + 32), (void *)(i + 1) };
-        assert_true(hak_profile_add(frames, 1000, frames, 3));
-        hak_profile_freed(frames);
+        assert_true(hak_profile_add(frames, 1000, frames, 3, hak_thread_id()));
+        hak_profile_freed(frames, hak_thread_id());
         thread_yield();
     }
     own_store(&reading, 0);
@@ -404,16 +404,16 @@ static void test_many_stacks(void **state)
          i++) {
         frames[0] = (void *)(i + 1);
         frames[1] = (void *)1;
-        assert_true(hak_profile_add(&frames, INTERVAL * 100, frames, 2));
-        hak_profile_freed(&frames);
+        assert_true(hak_profile_add(&frames, INTERVAL * 100, frames, 2, hak_thread_id()));
+        hak_profile_freed(&frames, hak_thread_id());
     }
     for (unsigned i = 0; i < PROFILE_FRAMES + 9; i++)
         frames[i] = (void *)(uintptr_t)(12345678 + i);
-    assert_true(hak_profile_add(&frames, INTERVAL * 100, frames, PROFILE_FRAMES + 9));
-    hak_profile_freed(&frames);
+    assert_true(hak_profile_add(&frames, INTERVAL * 100, frames, PROFILE_FRAMES + 9, hak_thread_id()));
+    hak_profile_freed(&frames, hak_thread_id());
     hak_profile_read(0, &after);
     assert_true(fabs(less(after.allocated, before.allocated).blocks - 1) < 0.001);
-    hak_profile_freed((void *)1); // none of ours
+    hak_profile_freed((void *)1, hak_thread_id()); // none of ours
 }
 
 int main(void)
