@@ -23,17 +23,8 @@
 #include "profile.h"
 #include "sampled.h"
 
-// clang-format off
-#define NO_HEAP                                                                     \
-    {                                                                               \
-        .magazines = { [TAG_NONE] = NO_MAGAZINE, [TAG_OF_NO_HEAP] = NO_MAGAZINE },  \
-        .class_offset = { [0 ... TABLE_SIZE_MAX / 16] =                             \
-                              TAG_OF_NO_HEAP * sizeof(struct magazine) },           \
-        .until_profile = -1,                                                        \
-    }
-// clang-format on
-const struct front hak_no_front = NO_HEAP;
-const struct front hak_late_front = NO_HEAP;
+const struct front hak_no_front = NO_FRONT;
+const struct front hak_late_front = NO_FRONT;
 
 void hak_heap_start(struct heap *h)
 {

@@ -130,6 +130,15 @@ static inline void *hak_heap_waiting(struct heap *h, uint32_t i)
 // a front alone, so that each call comes to a slow path. Every magazine is full; the one where the
 // table sends all sizes, of no class, is empty. The others have no memory to pop from.
 #define TAG_OF_NO_HEAP TAG_PROFILED
+// clang-format off
+#define NO_FRONT                                                                    \
+    {                                                                               \
+        .magazines = { [TAG_NONE] = NO_MAGAZINE, [TAG_OF_NO_HEAP] = NO_MAGAZINE },  \
+        .class_offset = { [0 ... TABLE_SIZE_MAX / 16] =                             \
+                              TAG_OF_NO_HEAP * sizeof(struct magazine) },           \
+        .until_profile = -1,                                                        \
+    }
+// clang-format on
 extern const struct front hak_no_front __attribute__((visibility("hidden")));
 extern const struct front hak_late_front __attribute__((visibility("hidden")));
 #define hak_no_heap ((struct heap *)&hak_no_front)
@@ -158,8 +167,8 @@ static inline uint16_t hak_heap_offset(size_t i)
     return (uint16_t)(HEAP_DECOYS + decoy * sizeof(struct own_ptr));
 }
 
-// Whether what a table says is a class's magazine, so of a heap whose requests nobody watches: not a
-// decoy, nor what stands there for threads without a heap.
+// Whether what a table says is the magazine of a class, so of a heap whose requests nobody watches:
+// not a decoy, nor what stands there for threads without a heap.
 static inline bool hak_heap_is_magazine(size_t offset)
 {
     return offset <= CLASS_LAST * sizeof(struct magazine);

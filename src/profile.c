@@ -272,8 +272,7 @@ void hak_profile_freed(const void *p, uint32_t thread)
             continue;
         struct stack *stack = entry(&profile.stacks, s->stack);
         unsigned lifetime = lifetime_of(now_ns - s->since_ns);
-        add(&stack->freed[lifetime][s->thread != thread], s->weight,
-            s->weight * (double)s->bytes);
+        add(&stack->freed[lifetime][s->thread != thread], s->weight, s->weight * (double)s->bytes);
         uint32_t next = s->next;
         s->next = profile.samples_free;
         profile.samples_free = *link;

@@ -54,7 +54,7 @@ ALWAYS_INLINE void *hak_watched_hit(size_t n)
         return NULL;
     int64_t until_profile = h->until_profile - (int64_t)n;
     int64_t until_sample = h->until_sample - 1;
-    COMPUTED_ONCE(until_sample); // not as one vector of two
+    COMPUTED_ONCE(until_sample);                      // not as one vector of two
     if (unlikely((until_profile | until_sample) < 0)) // also where there is no heap
         return NULL;
     unsigned class_index = hak_class_of(n);

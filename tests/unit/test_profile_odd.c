@@ -146,7 +146,8 @@ static void test_same_hash(void **state)
     for (unsigned i = 0; i < 4; i++) {
         uint32_t number = hak_profile_stacks(), frames[PROFILE_FRAMES], count = i == 2 ? 1 : 2;
         for (unsigned again = 0; again < 2; again++)
-            assert_true(hak_profile_add(&stacks[i][again], BYTES, stacks[i], count, hak_thread_id()));
+            assert_true(
+                hak_profile_add(&stacks[i][again], BYTES, stacks[i], count, hak_thread_id()));
         assert_int_equal(hak_profile_stacks(), number + 1);
         assert_int_equal(hak_profile_frames(number, frames), count);
         for (unsigned k = 0; k < count; k++)
