@@ -50,7 +50,7 @@ def c_source():
         for case in range(16):
             a, b, c = (chosen.randrange(1, 99) for _ in range(3))
             call = f"step_{chosen.randrange(number)}(n->next, sum)" if number else "sum"
-            yield f"        case {case}: sum += n->key[{case % 4}] * {a} ^ (sum >> {b % 31});"
+            yield f"        case {case}: sum += n->key[{case % 4}] * {a} ^ sum >> {b % 31};"
             yield f"            if (sum % {c + 1} == {case}) sum -= {call}; break;"
         yield "        }\n    return sum;\n}"
 
@@ -93,6 +93,10 @@ class LongPrograms:
     def __exit__(self, *_):
         self.inputs.cleanup()
 
+    def profile_file(self):
+        """Where processes may write their profiles."""
+        return os.path.join(self.inputs.name, "profile")
+
     def run(self, name, library, options):
         """The report of one run with these HAKMEM_OPTIONS."""
         return self.runs[name](library, {"HAKMEM_OPTIONS": options})
@@ -130,7 +134,8 @@ class LongPrograms:
 
     def compiler_cxx(self, library, environment):
         source = os.path.join(programs.HERE, "compile.cc")
-        return self.checked(library, environment, "g++", "-std=c++17", "-O2", "-S", "-o", "-", source)
+        return self.checked(library, environment, "g++", "-std=c++17", "-O2", "-S", "-o", "-",
+                            source)
 
     def python(self, library, environment, malloc="pymalloc"):
         return self.checked(library, {**environment, "PYTHONMALLOC": malloc, "PYTHONHASHSEED": "0"},

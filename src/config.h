@@ -226,6 +226,7 @@ _Static_assert(PREWARM_BYTES_MAX >= CLASS_SIZE_MAX, "a block of any class can be
 #define PROFILE_LOCATIONS_MAX SMALL_OR(1024u, 65536u)
 #define PROFILE_SAMPLES_MAX SMALL_OR(512u, 1u << 20)
 #define PROFILE_HASH_BITS SMALL_OR(6, 15)
+#define PROFILE_HASH_BITS_FIRST SMALL_OR(1, 9) // half a page for each table
 
 // PTRDIFF_MAX: larger requests fail with ENOMEM, as ISO C's pointer subtraction needs.
 #define REQUEST_MAX ((size_t)PTRDIFF_MAX)

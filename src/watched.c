@@ -60,7 +60,7 @@ static bool is_guarded(struct heap *h)
     return true;
 }
 
-// Inlined, as alloc_profiled is: each frame of ours is one that the unwinder goes through for nothing.
+// Inlined, as alloc_profiled is: the unwinder goes through each frame of ours for nothing.
 ALWAYS_INLINE void take_frames(struct frames *f)
 {
     uint32_t count = hak_stacks_take(f->at, PROFILE_FRAMES + PROFILE_FRAMES_OWN);
