@@ -36,7 +36,8 @@ for my $i (1 .. 600000) {
     push @{ $count{$word} }, $i if $i % 3;
     $kept[$i % 5000] = { word => $word, parts => [ split //, $word ] };
 }
-print scalar(keys %count), " ", length(join " ", map { "$_=@{$count{$_}}" } sort keys %count), "\\n";
+my $all = join " ", map { "$_=@{$count{$_}}" } sort keys %count;
+print scalar(keys %count), " ", length($all), "\\n";
 """
 
 
@@ -44,14 +45,15 @@ def c_source():
     """Functions of loops and switches, as a generator of parsers writes them."""
     chosen = random.Random(1)
     yield "struct node { struct node *next; long value, key[4]; };"
-    for number in range(170):
+    for number in range(110):
         yield f"long step_{number}(struct node *n, long seed)\n{{\n    long sum = seed;"
         yield "    for (; n; n = n->next)\n        switch (n->value & 15) {"
         for case in range(16):
-            a, b, c = (chosen.randrange(1, 99) for _ in range(3))
-            call = f"step_{chosen.randrange(number)}(n->next, sum)" if number else "sum"
-            yield f"        case {case}: sum += n->key[{case % 4}] * {a} ^ sum >> {b % 31};"
-            yield f"            if (sum % {c + 1} == {case}) sum -= {call}; break;"
+            a, b, c = (chosen.randrange(1, 31) for _ in range(3))
+            other = chosen.randrange(number) if number else number
+            yield f"        case {case}: sum += n->key[{case % 4}] * {a} ^ sum >> {b};"
+            yield f"            if (sum % {c + 1} == {case})"
+            yield f"                sum -= step_{other}(n->next, sum);\n            break;"
         yield "        }\n    return sum;\n}"
 
 
@@ -60,7 +62,7 @@ def history():
     chosen = random.Random(2)
     words = [f"word{i}" for i in range(3000)]
     files = {}
-    for commit in range(1100):
+    for commit in range(600):
         yield "commit refs/heads/main\n"
         yield f"committer A <a@example.org> {1700000000 + commit * 60} +0000\ndata 7\nchange\n\n"
         for _ in range(4):

@@ -126,7 +126,7 @@ NOINLINE static void *alloc_class(size_t n, unsigned class_index, bool *zero)
     return p;
 }
 
-// The same at a multiple of `align`, where the class's blocks lie; perhaps a guarded one or a sample.
+// The same at a multiple of `align`, as those blocks lie; perhaps a guarded one or a sample.
 ALWAYS_INLINE void *alloc_class_or_watched(size_t n, unsigned class_index, size_t align, bool watch,
                                            bool *zero)
 {
