@@ -83,7 +83,7 @@ def wait_for(path, process, seconds):
         time.sleep(0.01)
 
 
-def run_redis(folder, library, timeout):
+def run_redis(folder, library, timeout, requests=REDIS_REQUESTS, environment=None):
     """Seconds are those of redis-benchmark; CPU time and peak size are the server's."""
     server, client, control = map(program_path, ("redis-server", "redis-benchmark", "redis-cli"))
     with tempfile.TemporaryDirectory() as scratch:
@@ -91,12 +91,13 @@ def run_redis(folder, library, timeout):
         process = subprocess.Popen(
             [os.path.join(folder, "launch"), f"--require={library}", server, "--port", "0",
              "--unixsocket", socket, "--save", "", "--dir", scratch, "--logfile",
-             os.path.join(scratch, "log")], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+             os.path.join(scratch, "log")], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**os.environ, **(environment or {})})
         try:
             wait_for(socket, process, 20)
             begin = time.monotonic()
             done = subprocess.run(
-                [client, "-s", socket, "-t", REDIS_TESTS, "-n", str(REDIS_REQUESTS), "-r", "50000",
+                [client, "-s", socket, "-t", REDIS_TESTS, "-n", str(requests), "-r", "50000",
                  "-d", "200", "-P", "16", "-q"], capture_output=True, timeout=timeout)
             seconds = time.monotonic() - begin
             if done.returncode:
@@ -109,7 +110,7 @@ def run_redis(folder, library, timeout):
         if process.returncode:
             raise Failed(errors.decode(errors="replace").strip()[-300:])
         report = json.loads(output.rstrip(b"\n").rpartition(b"\n")[2])
-        report.update(seconds=seconds, ops=REDIS_REQUESTS * len(REDIS_TESTS.split(",")))
+        report.update(seconds=seconds, ops=requests * len(REDIS_TESTS.split(",")))
         return report
 
 

@@ -33,7 +33,7 @@ bench: $(BENCH_PROGRAMS) $(BENCH_LIBRARY) ## time and memory against installed p
 bench-full: $(BENCH_PROGRAMS) $(BENCH_LIBRARY) ## the same with all rows and more rounds
 	+$(bench_run) --full --rounds=9 --rounds-min=5 --out=$(BENCH_OUT)/full
 
-.PHONY: instructions fastpath scaling history latency
+.PHONY: instructions fastpath profile-cost scaling history latency
 latency: $(BENCH_PROGRAMS) $(BENCH_LIBRARY) ## of single calls, prewarmed and not (ROUNDS= WRITE=1)
 	bench/latency --subject=$(SUBJECT) --programs=$(BENCH_OUT) $(PEERS:%=--peer=%) \
 	    $(ROUNDS:%=--rounds=%) $(if $(WRITE),--write) $(LATENCY_FLAGS)
@@ -42,6 +42,9 @@ instructions: $(BENCH_PROGRAMS) $(BENCH_LIBRARY) ## allocator instructions per o
 fastpath: $(BENCH_OUT)/step $(BENCH_LIBRARY) ## count the hit paths, compare with the golden file
 	bench/fastpath --self-test --step=$(BENCH_OUT)/step --golden=bench/fastpath.golden \
 	    --library=$(lastword $(subst =, ,$(SUBJECT))) $(FASTPATH_FLAGS)
+profile-cost: $(BENCH_PROGRAMS) $(BENCH_LIBRARY) ## of whole programs (ROUNDS= ONLY= WRITE=1)
+	bench/profile --library=$(SUBJECT) --programs=$(BENCH_OUT) $(ROUNDS:%=--rounds=%) \
+	    $(if $(ONLY),--only='$(ONLY)') $(if $(WRITE),--write)
 scaling: $(BENCH_PROGRAMS) $(BENCH_LIBRARY) ## cost per operation with ten times as much in use
 	bench/scaling --subject=$(SUBJECT) --programs=$(BENCH_OUT) $(PEERS:%=--peer=%)
 history: $(BENCH_PROGRAMS) $(BENCH_LIBRARY) ## the figures of 2025 beside this machine's

@@ -109,13 +109,9 @@ COLD static void *alloc_class_gated(unsigned class_index, bool *zero)
     return p;
 }
 
-// A block of the class for a request of n bytes at a multiple of `align`; *zero: it reads as zero.
-static inline void *alloc_class(unsigned class_index, size_t n, size_t align, bool watch,
-                                bool *zero)
+// A block of the class for a request of n bytes; *zero: it reads as zero.
+NOINLINE static void *alloc_class(size_t n, unsigned class_index, bool *zero)
 {
-    void *watched;
-    if (watch && (watched = hak_watched_class(class_index, n, align, zero)) != NULL)
-        return watched;
     *zero = false;
     void *p = hak_magazine_pop_any(&tls_heap()->magazines[class_index]);
     if (unlikely(p == NULL))
@@ -128,6 +124,14 @@ static inline void *alloc_class(unsigned class_index, size_t n, size_t align, bo
     }
     sanitize_take(p, n, hak_class_bytes(class_index));
     return p;
+}
+
+// The same at a multiple of `align`, as those blocks lie; perhaps a guarded one or a sample.
+ALWAYS_INLINE void *alloc_class_or_watched(size_t n, unsigned class_index, size_t align, bool watch,
+                                           bool *zero)
+{
+    void *p = watch ? hak_watched_class(class_index, n, align, zero) : NULL;
+    return p != NULL ? p : alloc_class(n, class_index, zero);
 }
 
 // ---- large and huge ----
@@ -183,23 +187,44 @@ static inline void *alloc_small_or_large(size_t n, bool watch)
     if (MITIGATE_EMPTY && unlikely(n == 0) && (p = alloc_empty(1)) != NULL)
         return p;
     if (likely(n <= CLASS_REQUEST_MAX))
-        return alloc_class(hak_class_of(n + CANARY_BYTES), n, MALLOC_ALIGN, watch, &zero);
+        return alloc_class_or_watched(n, hak_class_of(n + CANARY_BYTES), MALLOC_ALIGN, watch,
+                                      &zero);
     return alloc_large(n, 1, false);
 }
 
-NOINLINE static void *alloc_watched(size_t n, enum watch watch)
+NOINLINE static void *alloc_watched_miss(size_t n)
 {
-    void *p = watch == WATCH_ALL ? hak_watched_hit(WATCH_ALL, n) : NULL;
-    return p != NULL ? p : alloc_small_or_large(n, true);
+    return alloc_small_or_large(n, true);
+}
+
+// A leaf but for its tail call.
+NOINLINE static void *alloc_watched(size_t n)
+{
+    void *p = hak_watched_hit(n);
+    return p != NULL ? p : alloc_watched_miss(n);
 }
 
 NOINLINE void *hak_alloc_slow(size_t n)
 {
-    enum watch watch = hak_watch();
-    if (likely(watch == WATCH_NONE))
-        return alloc_small_or_large(n, false);
-    void *p = watch == WATCH_PROFILE ? hak_watched_hit(WATCH_PROFILE, n) : NULL;
-    return likely(p != NULL) ? p : alloc_watched(n, watch);
+    return hak_is_watched() ? alloc_watched(n) : alloc_small_or_large(n, false);
+}
+
+NOINLINE void *hak_alloc_missed(size_t n, struct heap *h, size_t offset)
+{
+    if (likely(hak_heap_is_magazine(offset))) {
+        bool zero;
+        return alloc_class(n, hak_heap_class_at(offset), &zero);
+    }
+    void *p = hak_watched_decoy(h, offset, n);
+    return likely(p != NULL) ? p : hak_alloc_slow(n);
+}
+
+static void *make_zero(void *p, size_t n, bool is_zero)
+{
+    if (p == NULL)
+        return NULL;
+    sanitize_defined(p, n);
+    return is_zero ? p : __builtin_memset(p, 0, n);
 }
 
 NOINLINE static void *alloc_zeroed(size_t n)
@@ -208,22 +233,27 @@ NOINLINE static void *alloc_zeroed(size_t n)
     void *p;
     if (MITIGATE_EMPTY && unlikely(n == 0) && (p = alloc_empty(1)) != NULL)
         return p;
-    p = n <= CLASS_REQUEST_MAX
-            ? alloc_class(hak_class_of(n + CANARY_BYTES), n, MALLOC_ALIGN, hak_is_watched(), &zero)
-            : alloc_large(n, 1, true);
-    if (p == NULL)
-        return NULL;
-    sanitize_defined(p, n);
-    return zero ? p : __builtin_memset(p, 0, n);
+    p = n <= CLASS_REQUEST_MAX ? alloc_class_or_watched(n, hak_class_of(n + CANARY_BYTES),
+                                                        MALLOC_ALIGN, hak_is_watched(), &zero)
+                               : alloc_large(n, 1, true);
+    return make_zero(p, n, zero);
 }
 
 void *hak_alloc_zeroed(size_t n)
 {
-    enum watch watch = hak_watch();
-    void *p = unlikely(watch == WATCH_PROFILE) ? hak_watched_hit(WATCH_PROFILE, n)
-              : unlikely(watch == WATCH_ALL)   ? hak_watched_hit(WATCH_ALL, n)
-                                               : NULL;
+    void *p = hak_is_watched() ? hak_watched_hit(n) : NULL;
     return p != NULL ? __builtin_memset(p, 0, n) : alloc_zeroed(n);
+}
+
+NOINLINE void *hak_alloc_zeroed_missed(size_t n, struct heap *h, size_t offset)
+{
+    if (likely(hak_heap_is_magazine(offset))) {
+        bool zero;
+        void *q = alloc_class(n, hak_heap_class_at(offset), &zero);
+        return make_zero(q, n, zero);
+    }
+    void *p = hak_watched_decoy(h, offset, n);
+    return p != NULL ? __builtin_memset(p, 0, n) : hak_alloc_zeroed(n);
 }
 
 void *hak_alloc_aligned(size_t align, size_t n)
@@ -242,7 +272,7 @@ void *hak_alloc_aligned(size_t align, size_t n)
         hak_leave(h);
         class_index = hak_class_request(n, align);
     }
-    return class_index != 0 ? alloc_class(class_index, n, align, hak_is_watched(), &zero)
+    return class_index != 0 ? alloc_class_or_watched(n, class_index, align, hak_is_watched(), &zero)
                             : alloc_large(n, align, false);
 }
 

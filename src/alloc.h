@@ -8,11 +8,17 @@
 
 #include "base.h"
 
-// A block of n bytes: the request is beyond the table, or its magazine is empty.
+struct heap;
+
+// A block of n bytes.
 void *hak_alloc_slow(size_t n);
 
-// A block of n zeroed bytes.
+// The same for a hit path that found nothing where the table of h, the calling thread's word, says.
+void *hak_alloc_missed(size_t n, struct heap *h, size_t offset);
+
+// As these two, zeroed.
 void *hak_alloc_zeroed(size_t n);
+void *hak_alloc_zeroed_missed(size_t n, struct heap *h, size_t offset);
 
 // A block of n bytes at a multiple of `align`, a power of two.
 void *hak_alloc_aligned(size_t align, size_t n);
@@ -33,7 +39,6 @@ void *hak_take_hardened(void *p, unsigned class_index, size_t n);
 
 // Enters the fork gate with the thread's heap and looks at the clock; NULL, and not inside, for
 // want of metadata memory. Leaving trims the thread's cache and purges the pool if it is time.
-struct heap;
 struct heap *hak_alloc_enter(void);
 void hak_alloc_leave(struct heap *h);
 

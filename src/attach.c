@@ -102,10 +102,8 @@ static bool start(void)
                 hak_sampled_start();
             if (hak_options.profile != 0)
                 hak_profile_start();
-            if (hak_options.count_hits != 0)
-                own_store(&hak_sampling, WATCH_ALL);
-            else if (hak_profile_interval() != 0 && own_load(&hak_sampling) == WATCH_NONE)
-                own_store(&hak_sampling, WATCH_PROFILE);
+            if (hak_options.count_hits != 0 || hak_profile_interval() != 0)
+                own_store(&hak_sampling, 1);
             hak_layout_start();
             if (MITIGATE_SEAL)
                 hak_harden_seal();

@@ -75,7 +75,10 @@ _Static_assert(ARENA_SIZE_MAX >> UNIT_SHIFT <= UINT32_MAX, "a unit index fits in
 #define TAG_EMPTY TAG_COUNT
 // Requests up to this go through the table that lies in the heap (one load, no arithmetic).
 #define TABLE_SIZE_MAX ((size_t)1024)
+#define TABLE_DOUBLINGS 3u
+#define TABLE_CLASS_LAST (8u + CLASSES_PER_DOUBLING * TABLE_DOUBLINGS)
 _Static_assert(CLASS_LINEAR_MAX << CLASS_DOUBLINGS == CLASS_SIZE_MAX, "doublings reach the top");
+_Static_assert(CLASS_LINEAR_MAX << TABLE_DOUBLINGS == TABLE_SIZE_MAX, "and the table's theirs");
 _Static_assert(TAG_COUNT <= 64, "a tag indexes a heap's magazines and fits in a byte");
 _Static_assert(CLASS_SIZE_MAX <= SUPERSLAB_SIZE / 8, "a slab of the largest class fits");
 
@@ -223,6 +226,7 @@ _Static_assert(PREWARM_BYTES_MAX >= CLASS_SIZE_MAX, "a block of any class can be
 #define PROFILE_LOCATIONS_MAX SMALL_OR(1024u, 65536u)
 #define PROFILE_SAMPLES_MAX SMALL_OR(512u, 1u << 20)
 #define PROFILE_HASH_BITS SMALL_OR(6, 15)
+#define PROFILE_HASH_BITS_FIRST SMALL_OR(1, 9) // half a page for each table
 
 // PTRDIFF_MAX: larger requests fail with ENOMEM, as ISO C's pointer subtraction needs.
 #define REQUEST_MAX ((size_t)PTRDIFF_MAX)

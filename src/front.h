@@ -14,38 +14,51 @@
 #include "heap.h"
 #include "sized.h"
 
-// `slow` is a constant: what a miss jumps to.
-ALWAYS_INLINE void *front_malloc_or(size_t n, void *(*slow)(size_t))
+// Whether a request is not of the table.
+ALWAYS_INLINE bool front_is_beyond(size_t n)
 {
-    struct heap *h = tls_heap();
-    if (unlikely(n > TABLE_SIZE_MAX - CANARY_BYTES) || (MITIGATE_EMPTY && unlikely(n == 0)))
-        return slow(n);
-    size_t offset = h->class_offset[(n + CANARY_BYTES + 15) >> 4];
-    void *p = hak_magazine_pop((struct magazine *)((char *)h + offset));
+    return n > TABLE_SIZE_MAX - CANARY_BYTES || (MITIGATE_EMPTY && n == 0);
+}
+
+// A block from where the table says, or NULL; *offset is what it says.
+ALWAYS_INLINE void *front_pop(struct heap *h, size_t n, size_t *offset)
+{
+    *offset = h->class_offset[(n + CANARY_BYTES + 15) >> 4];
+    void *p = hak_magazine_pop((struct magazine *)((char *)h + *offset));
     if (unlikely(p == NULL))
-        return slow(n);
+        return NULL;
     if (MITIGATE_BLOCKS)
-        return hak_take_hardened(p, (unsigned)(offset / sizeof(struct magazine)), n);
+        return hak_take_hardened(p, hak_heap_class_at(*offset), n);
     sanitize_take(p, n, hak_class_bytes(hak_class_of(n + CANARY_BYTES)));
     return p;
 }
 
-ALWAYS_INLINE void *front_malloc(size_t n)
+// `slow` and `missed` are constants: what a request beyond the table and a miss jump to.
+ALWAYS_INLINE void *front_malloc_or(size_t n, void *(*slow)(size_t),
+                                    void *(*missed)(size_t, struct heap *, size_t))
 {
-    return front_malloc_or(n, hak_alloc_slow);
+    struct heap *h = tls_heap();
+    size_t offset;
+    if (unlikely(front_is_beyond(n)))
+        return slow(n);
+    void *p = front_pop(h, n, &offset);
+    return likely(p != NULL) ? p : missed(n, h, offset);
 }
 
-static inline void *front_none(size_t n)
+ALWAYS_INLINE void *front_malloc(size_t n)
 {
-    (void)n;
-    return NULL;
+    return front_malloc_or(n, hak_alloc_slow, hak_alloc_missed);
 }
 
 ALWAYS_INLINE void *front_calloc(size_t n)
 {
-    void *p = front_malloc_or(n, front_none);
+    struct heap *h = tls_heap();
+    size_t offset;
+    if (unlikely(front_is_beyond(n)))
+        return hak_alloc_zeroed(n); // which may find memory that is zero, as the other
+    void *p = front_pop(h, n, &offset);
     if (unlikely(p == NULL))
-        return hak_alloc_zeroed(n); // which may find memory that is zero
+        return hak_alloc_zeroed_missed(n, h, offset);
     if (!MITIGATE_ZERO)
         return __builtin_memset(p, 0, n);
     sanitize_defined(p, n);

@@ -23,10 +23,8 @@
 #include "profile.h"
 #include "sampled.h"
 
-const struct front hak_no_front = { .magazines = { [TAG_NONE] = NO_MAGAZINE },
-                                    .until_profile = -1 };
-const struct front hak_late_front = { .magazines = { [TAG_NONE] = NO_MAGAZINE },
-                                      .until_profile = -1 };
+const struct front hak_no_front = NO_FRONT;
+const struct front hak_late_front = NO_FRONT;
 
 void hak_heap_start(struct heap *h)
 {
@@ -34,6 +32,8 @@ void hak_heap_start(struct heap *h)
         h->magazines[i] = (struct magazine)NO_MAGAZINE;
     for (size_t i = 0; i <= TABLE_SIZE_MAX / 16; i++)
         h->class_offset[i] = hak_heap_offset(i);
+    for (unsigned i = 0; hak_heap_has_decoys() && i < DECOYS; i++)
+        own_store(&hak_heap_decoys(h)->of[i], &hak_no_slots[1]);
     h->until_sample = hak_sampled_interval();
     h->until_profile = hak_profile_begin(&h->profile_random);
 }
@@ -486,6 +486,9 @@ bool hak_heap_ok(const struct heap *h)
     }
     for (size_t i = 0; i <= TABLE_SIZE_MAX / 16; i++)
         if (h->class_offset[i] != hak_heap_offset(i))
+            return false;
+    for (unsigned i = 0; hak_heap_has_decoys() && i < DECOYS; i++)
+        if (own_load(&hak_heap_decoys(h)->of[i]) != &hak_no_slots[1])
             return false;
     return true;
 }

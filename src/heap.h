@@ -6,6 +6,8 @@
 #ifndef HAK_HEAP_H
 #define HAK_HEAP_H
 
+#include <seam/thread.h>
+
 #include "counters.h"
 #include "held.h"
 #include "magazine.h"
@@ -94,6 +96,28 @@ static inline struct heap_extra *hak_heap_extra(struct heap *h)
     return (struct heap_extra *)(h + 1);
 }
 
+// Behind all that, where requests are watched (watched.h): for each class of the table what looks
+// like the top of an empty magazine, and with the next one like a full one. The table then names
+// these, so each request comes to the slow path, and the place says of which class. [0]: of any.
+#define DECOYS (TABLE_CLASS_LAST + 2u)
+struct decoys {
+    struct own_ptr of[DECOYS]; // never written after the start
+};
+#define HEAP_DECOYS HEAP_BYTES
+#define DECOYS_PER_MAGAZINE (sizeof(struct magazine) / sizeof(struct own_ptr))
+_Static_assert(HEAP_DECOYS % sizeof(struct own_ptr) == 0, "they are aligned");
+_Static_assert(HEAP_DECOYS + sizeof(struct decoys) <= UINT16_MAX, "an offset fits in 16 bits");
+
+static inline struct decoys *hak_heap_decoys(const struct heap *h)
+{
+    return (struct decoys *)((uintptr_t)h + HEAP_DECOYS);
+}
+
+static inline bool hak_heap_has_decoys(void)
+{
+    return hak_options.sample != 0 || hak_options.profile != 0 || hak_options.count_hits != 0;
+}
+
 // Block `i` of HEAP_WAITING_MAX that wait in its quarantines, or NULL: for statistics and audits.
 #define HEAP_WAITING_MAX (2 * QUARANTINE_BLOCKS_MAX)
 static inline void *hak_heap_waiting(struct heap *h, uint32_t i)
@@ -103,8 +127,18 @@ static inline void *hak_heap_waiting(struct heap *h, uint32_t i)
 }
 
 // In place of the heap of threads that have none yet, and of threads whose exit handlers have run:
-// a front alone, so that each call comes to a slow path. Every magazine is full; that of no class,
-// where the table sends all sizes, is empty. The others have no memory to pop from.
+// a front alone, so that each call comes to a slow path. Every magazine is full; the one where the
+// table sends all sizes, of no class, is empty. The others have no memory to pop from.
+#define TAG_OF_NO_HEAP TAG_PROFILED
+// clang-format off
+#define NO_FRONT                                                                    \
+    {                                                                               \
+        .magazines = { [TAG_NONE] = NO_MAGAZINE, [TAG_OF_NO_HEAP] = NO_MAGAZINE },  \
+        .class_offset = { [0 ... TABLE_SIZE_MAX / 16] =                             \
+                              TAG_OF_NO_HEAP * sizeof(struct magazine) },           \
+        .until_profile = -1,                                                        \
+    }
+// clang-format on
 extern const struct front hak_no_front __attribute__((visibility("hidden")));
 extern const struct front hak_late_front __attribute__((visibility("hidden")));
 #define hak_no_heap ((struct heap *)&hak_no_front)
@@ -115,17 +149,43 @@ static inline bool hak_heap_is_real(const struct heap *h)
     return h != hak_no_heap && h != hak_late_heap;
 }
 
-// What the table says of entry i: the magazine of its class. While allocations are sampled that of
-// no class, which is always empty, so that each of them comes to the slow path, which counts; the
-// same while each hit is counted.
-static inline uint16_t hak_heap_offset(size_t i)
+// The calling thread's id, by its heap or whatever it has. The kernel is asked only without one.
+static inline uint32_t hak_heap_thread(const struct heap *h)
 {
-    bool each = hak_options.sample != 0 || hak_options.profile != 0 || hak_options.count_hits != 0;
-    unsigned class_index = each ? TAG_NONE : hak_class_of(i * 16);
-    return (uint16_t)(class_index * sizeof(struct magazine));
+    return h != NULL && hak_heap_is_real(h) ? own_load(&h->thread) : hak_thread_id();
 }
 
-// Prepares a zeroed heap.
+// What the table says of entry i: the magazine of its class, or a decoy. Only while the profile
+// watches alone it is the decoy of the class; a request of no bytes counts as one, so not of it.
+static inline uint16_t hak_heap_offset(size_t i)
+{
+    unsigned class_index = hak_class_of(i * 16);
+    if (!hak_heap_has_decoys())
+        return (uint16_t)(class_index * sizeof(struct magazine));
+    bool of_class = !MITIGATE_BLOCKS && hak_options.sample == 0 && hak_options.count_hits == 0;
+    unsigned decoy = of_class && i != 0 ? class_index : 0;
+    return (uint16_t)(HEAP_DECOYS + decoy * sizeof(struct own_ptr));
+}
+
+// Whether what a table says is the magazine of a class, so of a heap whose requests nobody watches:
+// not a decoy, nor what stands there for threads without a heap.
+static inline bool hak_heap_is_magazine(size_t offset)
+{
+    return offset <= CLASS_LAST * sizeof(struct magazine);
+}
+
+static inline unsigned hak_heap_class_at(size_t magazine_offset)
+{
+    return (unsigned)(magazine_offset / sizeof(struct magazine));
+}
+
+// The magazine of a decoy's class; of decoy 0 one that is always empty.
+static inline struct magazine *hak_heap_behind(struct heap *h, size_t decoy_offset)
+{
+    return (struct magazine *)((char *)h + (decoy_offset - HEAP_DECOYS) * DECOYS_PER_MAGAZINE);
+}
+
+// Prepares a zeroed heap, of HEAP_BYTES and where requests are watched its decoys.
 void hak_heap_start(struct heap *h);
 
 // Refills the empty magazine of the class and pops one block: NULL if `effort` brings nothing.

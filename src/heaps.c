@@ -109,7 +109,8 @@ static struct heap *take(struct heap **stack)
 static struct heap *make(void)
 {
     uint32_t count = load_relaxed(HEAPS_COUNT_MAKE, &heaps.count);
-    struct heap *h = count < HEAPS_MAX ? hak_meta_alloc(HEAP_BYTES) : NULL;
+    size_t bytes = HEAP_BYTES + (hak_heap_has_decoys() ? sizeof(struct decoys) : 0);
+    struct heap *h = count < HEAPS_MAX ? hak_meta_alloc(bytes) : NULL;
     if (h == NULL)
         return NULL;
     hak_heap_start(h);

@@ -298,7 +298,7 @@ bool hak_large_free(struct heap *h, struct slab *s)
     else if ((was = exchange_relaxed(LARGE_FREE, &s->live, 0)) == 0)
         return false;
     if (unlikely(was == LIVE_PROFILED))
-        hak_profile_freed(hak_slab_base(s));
+        hak_profile_freed(hak_slab_base(s), hak_heap_thread(h));
     if (MITIGATE_CANARY)
         check_canary(s);
     count_freed(h, s);

@@ -3,6 +3,7 @@
 #include "outside.h"
 
 #include <seam/sanitizer.h>
+#include <seam/tls.h>
 
 #include "attach.h"
 #include "empty.h"
@@ -17,7 +18,7 @@ static bool free_mapped(void *p)
         return false;
     hak_enter_as_guest();
     if (hak_profile_interval() != 0)
-        hak_profile_freed(p); // before its address can be another's
+        hak_profile_freed(p, hak_heap_thread(tls_heap())); // before its address can be another's
     bool ours = hak_mapped_free(p);
     bool twice = !ours && hak_mapped_was_freed(p);
     hak_leave_as_guest();

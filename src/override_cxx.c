@@ -23,6 +23,7 @@
 
 #include "front.h"
 #include "hakmem.h"
+#include "watched.h"
 #include <seam/os.h>
 
 #define OPERATOR HAK_API __attribute__((weak))
@@ -117,9 +118,15 @@ static NOINLINE void *new_slow(size_t n)
     }
 }
 
+static NOINLINE void *new_missed(size_t n, struct heap *h, size_t offset)
+{
+    void *p = hak_heap_is_magazine(offset) ? NULL : hak_watched_decoy(h, offset, n);
+    return likely(p != NULL) ? p : new_slow(n);
+}
+
 OPERATOR void *_Znwm(size_t n)
 {
-    return front_malloc_or(n, new_slow);
+    return front_malloc_or(n, new_slow, new_missed);
 }
 
 OPERATOR void *_Znam(size_t n)

@@ -7,9 +7,11 @@
 //   sums of a stack = weights of its sampled blocks;  live = allocated - freed
 //   stack 0 has no frames: blocks whose stack is unknown, or for which there was no room
 //
-// Links and heads hold a number plus 1; 0 is the end. Everything is changed under the lock. Stacks
-// and locations only grow, and what they hold but for sums does not change once the count includes
-// them (release), so readers need no lock.
+// Links and heads hold a number plus 1; 0 is the end. A table uses few more heads than it has
+// entries, so that a process touches pages of them as it needs them and not one for each entry:
+// when there are more entries than heads, each chain is split in two. Everything is changed under
+// the lock. Stacks and locations only grow, and what they hold but for sums does not change once
+// the count includes them (release), so readers need no lock.
 #include "profile.h"
 
 #include <seam/lock.h>
@@ -19,13 +21,18 @@
 #include "intervals.h"
 #include "options.h"
 
-#define HASH_BITS PROFILE_HASH_BITS
-#define HASH_SIZE ((uint32_t)1 << HASH_BITS)
+#define HASH_SIZE ((uint32_t)1 << PROFILE_HASH_BITS)
 #define COMMIT_STEP ((size_t)64 << 10)
 
+// Each entry begins with it.
+struct chained {
+    uint32_t hash;
+    uint32_t next; // of the same head, or free
+};
+
 struct code_location {
+    struct chained chained;
     void *address;
-    uint32_t next;
 };
 
 struct sum {
@@ -33,21 +40,20 @@ struct sum {
 };
 
 struct stack {
+    struct chained chained;
     struct sum allocated;
     struct sum freed[LIFETIMES][2];
-    uint64_t hash;
-    uint32_t next;
     uint32_t count;
     uint32_t frames[PROFILE_FRAMES];
 };
 
 struct sample {
+    struct chained chained;
     const void *block;
     double weight;
     size_t bytes;
     uint64_t since_ns;
     uint32_t stack, thread;
-    uint32_t next; // of the same hash, or free
 };
 
 // An array that grows. Readers use what `count` includes.
@@ -56,13 +62,14 @@ struct table {
     size_t entry_bytes, committed;
     uint32_t max;
     struct atomic_u32 count;
+    uint32_t *heads; // room for HASH_SIZE; in use are 2^bits, by the first bits of a hash
+    uint32_t bits;
 };
 
 static struct {
     struct lock lock; // rank RANK_PROFILE
     struct table locations, stacks, samples;
-    uint32_t *location_heads, *stack_heads, *sample_heads; // HASH_SIZE each
-    uint32_t samples_free;                                 // list of them
+    uint32_t samples_free; // list of them
     struct atomic_u64 lost, heaps;
     uint64_t seed;
     struct own_u64 interval; // written once, before the process goes on
@@ -72,7 +79,7 @@ static struct {
 
 static uint32_t hash_of(const void *p)
 {
-    return (uint32_t)((uintptr_t)p * UINT64_C(0x9e3779b97f4a7c15) >> (64 - HASH_BITS));
+    return (uint32_t)((uintptr_t)p * UINT64_C(0x9e3779b97f4a7c15) >> 32);
 }
 
 // ---- tables ----
@@ -112,6 +119,45 @@ static uint32_t publish(struct table *t)
     return count;
 }
 
+// ---- chains: caller holds the lock ----
+
+static uint32_t *head_of(const struct table *t, uint32_t hash)
+{
+    return &t->heads[hash >> (32 - t->bits)];
+}
+
+static void put_first(const struct table *t, uint32_t link)
+{
+    struct chained *e = entry(t, link - 1);
+    uint32_t *head = head_of(t, e->hash);
+    e->next = *head;
+    *head = link;
+}
+
+// Twice as many heads: those of chain i come to 2i and 2i + 1, so the last one goes first.
+static void split_chains(struct table *t)
+{
+    uint32_t heads = (uint32_t)1 << t->bits++;
+    for (uint32_t i = heads; i-- > 0;) {
+        uint32_t link = t->heads[i], next;
+        t->heads[2 * i] = t->heads[2 * i + 1] = 0;
+        for (; link != 0; link = next) {
+            const struct chained *e = entry(t, link - 1);
+            next = e->next;
+            put_first(t, link);
+        }
+    }
+}
+
+static void link_entry(struct table *t, uint32_t number)
+{
+    if (number >> t->bits != 0 && t->bits < PROFILE_HASH_BITS)
+        split_chains(t);
+    put_first(t, number + 1);
+}
+
+// ---- sums ----
+
 static void add(struct sum *sum, double blocks, double bytes)
 {
     union {
@@ -138,9 +184,9 @@ static struct profile_sum read_sum(const struct sum *sum)
 // The number of a code address; UINT32_MAX: no room. Caller holds the lock.
 static uint32_t location_of(void *address)
 {
-    uint32_t *head = &profile.location_heads[hash_of(address)];
+    uint32_t hash = hash_of(address);
     struct code_location *l;
-    for (uint32_t i = *head; i != 0; i = l->next) {
+    for (uint32_t i = *head_of(&profile.locations, hash); i != 0; i = l->chained.next) {
         l = entry(&profile.locations, i - 1);
         if (l->address == address)
             return i - 1;
@@ -149,9 +195,9 @@ static uint32_t location_of(void *address)
     if (l == NULL)
         return UINT32_MAX;
     l->address = address;
-    l->next = *head;
+    l->chained.hash = hash;
     uint32_t number = publish(&profile.locations);
-    *head = number + 1;
+    link_entry(&profile.locations, number);
     return number;
 }
 
@@ -170,14 +216,14 @@ static bool same_frames(const struct stack *s, void *const *frames, uint32_t cou
 // The number of a stack; 0 where there is no room for a new one. Caller holds the lock.
 static uint32_t stack_of(void *const *frames, uint32_t count)
 {
-    uint64_t hash = count;
+    uint64_t mixed = count;
     for (uint32_t i = 0; i < count; i++)
-        hash = (hash ^ (uintptr_t)frames[i]) * UINT64_C(0x9e3779b97f4a7c15);
-    uint32_t *head = &profile.stack_heads[hash >> (64 - HASH_BITS)];
+        mixed = (mixed ^ (uintptr_t)frames[i]) * UINT64_C(0x9e3779b97f4a7c15);
+    uint32_t hash = (uint32_t)(mixed >> 32);
     struct stack *s;
-    for (uint32_t i = *head; i != 0; i = s->next) {
+    for (uint32_t i = *head_of(&profile.stacks, hash); i != 0; i = s->chained.next) {
         s = entry(&profile.stacks, i - 1);
-        if (s->hash == hash && same_frames(s, frames, count))
+        if (s->chained.hash == hash && same_frames(s, frames, count))
             return i - 1;
     }
     s = next_entry(&profile.stacks);
@@ -190,10 +236,9 @@ static uint32_t stack_of(void *const *frames, uint32_t count)
         s->frames[i] = location;
     }
     s->count = count;
-    s->hash = hash;
-    s->next = *head;
+    s->chained.hash = hash;
     uint32_t number = publish(&profile.stacks);
-    *head = number + 1;
+    link_entry(&profile.stacks, number);
     return number;
 }
 
@@ -204,35 +249,35 @@ static struct sample *new_sample(void)
 {
     if (profile.samples_free != 0) {
         struct sample *s = entry(&profile.samples, profile.samples_free - 1);
-        profile.samples_free = s->next;
+        profile.samples_free = s->chained.next;
         return s;
     }
     return next_entry(&profile.samples) != NULL ? entry(&profile.samples, publish(&profile.samples))
                                                 : NULL;
 }
 
-static uint32_t link_to(const struct sample *s)
+static uint32_t number_of(const struct sample *s)
 {
-    return (uint32_t)(s - (const struct sample *)profile.samples.base) + 1;
+    return (uint32_t)(s - (const struct sample *)profile.samples.base);
 }
 
-bool hak_profile_add(const void *p, size_t n, void *const *frames, uint32_t count)
+bool hak_profile_add(const void *p, size_t n, void *const *frames, uint32_t count, uint32_t thread)
 {
     double weight = hak_interval_weight(n == 0 ? 1 : n, hak_profile_interval());
-    uint32_t *head = &profile.sample_heads[hash_of(p)];
+    uint64_t now_ns = hak_os_clock_ns();
     lock_acquire(&profile.lock);
     struct sample *s = new_sample();
     if (s != NULL) {
         *s = (struct sample){
+            .chained.hash = hash_of(p),
             .block = p,
             .weight = weight,
             .bytes = n,
-            .since_ns = hak_os_clock_ns(),
+            .since_ns = now_ns,
             .stack = stack_of(frames, min_size(count, PROFILE_FRAMES)),
-            .thread = hak_thread_id(),
-            .next = *head,
+            .thread = thread,
         };
-        *head = link_to(s);
+        link_entry(&profile.samples, number_of(s));
         struct stack *stack = entry(&profile.stacks, s->stack);
         add(&stack->allocated, weight, weight * (double)n);
     } else {
@@ -260,20 +305,20 @@ static unsigned lifetime_of(uint64_t ns)
     return i;
 }
 
-void hak_profile_freed(const void *p)
+void hak_profile_freed(const void *p, uint32_t thread)
 {
-    uint32_t *link = &profile.sample_heads[hash_of(p)];
+    uint64_t now_ns = hak_os_clock_ns();
     lock_acquire(&profile.lock);
-    for (struct sample *s; *link != 0; link = &s->next) {
+    uint32_t *link = head_of(&profile.samples, hash_of(p));
+    for (struct sample *s; *link != 0; link = &s->chained.next) {
         s = entry(&profile.samples, *link - 1);
         if (s->block != p)
             continue;
         struct stack *stack = entry(&profile.stacks, s->stack);
-        unsigned lifetime = lifetime_of(hak_os_clock_ns() - s->since_ns);
-        add(&stack->freed[lifetime][s->thread != hak_thread_id()], s->weight,
-            s->weight * (double)s->bytes);
-        uint32_t next = s->next;
-        s->next = profile.samples_free;
+        unsigned lifetime = lifetime_of(now_ns - s->since_ns);
+        add(&stack->freed[lifetime][s->thread != thread], s->weight, s->weight * (double)s->bytes);
+        uint32_t next = s->chained.next;
+        s->chained.next = profile.samples_free;
         profile.samples_free = *link;
         *link = next;
         break;
@@ -360,7 +405,9 @@ uint64_t hak_profile_began_ns(void)
 
 static char *lay_out(struct table *t, char *at, size_t entry_bytes, uint32_t max)
 {
-    *t = (struct table){ .base = at, .entry_bytes = entry_bytes, .max = max };
+    *t = (struct table){
+        .base = at, .entry_bytes = entry_bytes, .max = max, .bits = PROFILE_HASH_BITS_FIRST
+    };
     return at + round_up(max * entry_bytes, os_page_size());
 }
 
@@ -384,9 +431,9 @@ void hak_profile_start(void)
         return;
     }
     publish(&profile.stacks); // [0]
-    profile.location_heads = (uint32_t *)base;
-    profile.stack_heads = profile.location_heads + HASH_SIZE;
-    profile.sample_heads = profile.stack_heads + HASH_SIZE;
+    profile.locations.heads = (uint32_t *)base;
+    profile.stacks.heads = profile.locations.heads + HASH_SIZE;
+    profile.samples.heads = profile.stacks.heads + HASH_SIZE;
     profile.samples_free = 0;
     profile.seed = hak_options.profile_seed;
     if (profile.seed == 0 && !hak_os_entropy(&profile.seed, sizeof profile.seed))

@@ -28,11 +28,12 @@ struct profile_sums {
 };
 
 // Takes note of block p of n bytes, which was sampled and is nobody else's yet. `frames`: return
-// addresses, innermost first. False: no room is left, the caller goes on as if it were not sampled.
-bool hak_profile_add(const void *p, size_t n, void *const *frames, uint32_t count);
+// addresses, innermost first; `thread`: the calling one's id. False: no room is left, the caller
+// goes on as if it were not sampled.
+bool hak_profile_add(const void *p, size_t n, void *const *frames, uint32_t count, uint32_t thread);
 
-// p is about to be freed. Nothing happens if it is not a sampled block.
-void hak_profile_freed(const void *p);
+// p is about to be freed by the thread. Nothing happens if it is not a sampled block.
+void hak_profile_freed(const void *p, uint32_t thread);
 
 // For a new heap: where its random numbers begin, the same in each run if the option `profile_seed`
 // is set. Returns the bytes until its first sample.

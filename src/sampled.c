@@ -81,7 +81,7 @@ void hak_sampled_start(void)
     pool.last = SAMPLED_BLOCKS - 1;
     hak_sampled.base = base;
     hak_sampled.bytes = bytes;
-    own_store(&hak_sampling, WATCH_ALL);
+    own_store(&hak_sampling, 1);
     stack_watch_access();
 }
 

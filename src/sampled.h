@@ -18,12 +18,8 @@ struct ON_SEALED_PAGE sampled_pool {
 };
 extern struct sampled_pool hak_sampled __attribute__((visibility("hidden")));
 
-// Whether allocations are looked at one by one (watched.h), and what for: for the heap profile
-// alone, or also because there is a pool or each hit is counted.
-enum watch { WATCH_NONE, WATCH_PROFILE, WATCH_ALL };
-
-// One of these. Read by any thread, also before the set-up that it takes part in; until a thread
-// has a heap, what it reads means nothing.
+// 1: allocations are looked at one by one (watched.h). Read by any thread, also before the set-up
+// that it takes part in; until a thread has a heap, what it reads means nothing.
 extern struct own_u32 hak_sampling __attribute__((visibility("hidden")));
 
 // Any thread, anywhere.

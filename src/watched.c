@@ -60,16 +60,17 @@ static bool is_guarded(struct heap *h)
     return true;
 }
 
-static void take_frames(struct frames *f)
+// Inlined, as alloc_profiled is: the unwinder goes through each frame of ours for nothing.
+ALWAYS_INLINE void take_frames(struct frames *f)
 {
-    f->count = hak_stacks_take(f->at, PROFILE_FRAMES + PROFILE_FRAMES_OWN);
-    f->first = f->at;
-    while (f->count != 0 && stack_is_own(f->first[0]))
-        f->first++, f->count--;
+    uint32_t count = hak_stacks_take(f->at, PROFILE_FRAMES + PROFILE_FRAMES_OWN);
+    uint32_t own = stack_own(f->at, count);
+    f->first = f->at + own;
+    f->count = count - own;
 }
 
 // A block of the class that the profile knows of, or NULL.
-COLD static void *alloc_profiled(unsigned class_index, size_t n, bool *zero)
+ALWAYS_INLINE void *alloc_profiled(unsigned class_index, size_t n, bool *zero)
 {
     struct frames f;
     take_frames(&f);
@@ -78,7 +79,7 @@ COLD static void *alloc_profiled(unsigned class_index, size_t n, bool *zero)
         return NULL;
     h->now_ms = os_clock_ms();
     void *p = hak_profiled_alloc(h, class_index);
-    if (p != NULL && !hak_profile_add(p, n, f.first, f.count)) {
+    if (p != NULL && !hak_profile_add(p, n, f.first, f.count, hak_heap_thread(h))) {
         hak_profiled_free(h, p);
         p = NULL;
     }
@@ -128,7 +129,7 @@ void hak_watched_large(void *p, size_t n)
         return;
     take_frames(&f);
     hak_enter_as_guest();
-    if (hak_profile_add(p, n, f.first, f.count) && hak_arena_has(p))
+    if (hak_profile_add(p, n, f.first, f.count, hak_heap_thread(h)) && hak_arena_has(p))
         hak_large_note_profiled(hak_large_record(p), true);
     hak_leave_as_guest();
 }
@@ -139,7 +140,7 @@ void hak_watched_free(struct heap *h, void *p)
     sanitize_give(p, hak_class_bytes(class_index));
     if (MITIGATE_BLOCKS)
         (void)hak_harden_give(p, class_index);
-    hak_profile_freed(p);
+    hak_profile_freed(p, hak_heap_thread(h));
     hak_profiled_free(h, p);
 }
 
@@ -147,6 +148,6 @@ void hak_watched_resize(struct slab *s)
 {
     if (!hak_large_is_profiled(s))
         return;
-    hak_profile_freed(hak_slab_base(s));
+    hak_profile_freed(hak_slab_base(s), hak_heap_thread(tls_heap()));
     hak_large_note_profiled(s, false);
 }

@@ -11,14 +11,9 @@
 #include "heap.h"
 #include "sampled.h"
 
-static inline enum watch hak_watch(void)
-{
-    return WITHOUT_CHECKS ? WATCH_NONE : (enum watch)own_load(&hak_sampling);
-}
-
 static inline bool hak_is_watched(void)
 {
-    return unlikely(hak_watch() != WATCH_NONE);
+    return unlikely(!WITHOUT_CHECKS && own_load(&hak_sampling) != 0);
 }
 
 // Counts a request of n bytes. Returns whether it may be its turn: the thread's heap says so, or
@@ -33,20 +28,33 @@ static inline bool hak_watched_turn(size_t n)
     return unlikely((h->until_profile | h->until_sample) < 0);
 }
 
-// A request that is nobody's turn and finds a block of its class in the magazine: counts it and
-// returns the block. NULL: nothing was counted. This is most of what watching costs. `watch` is a
-// constant: what hak_sampling says.
-ALWAYS_INLINE void *hak_watched_hit(enum watch watch, size_t n)
+// The request of n bytes found the decoy at that offset in the heap, or there is no heap. Where it
+// is nobody's turn and finds a block of its class: counts it and returns the block. NULL: nothing
+// was counted. This is most of what a profile costs. (Decoy 0, of everybody else, finds nothing.)
+ALWAYS_INLINE void *hak_watched_decoy(struct heap *h, size_t offset, size_t n)
+{
+    if (MITIGATE_BLOCKS)
+        return NULL;
+    int64_t until_profile = h->until_profile - (int64_t)n;
+    if (unlikely(until_profile < 0)) // also where there is no heap
+        return NULL;
+    void *p = hak_magazine_pop(hak_heap_behind(h, offset));
+    if (unlikely(p == NULL))
+        return NULL;
+    h->until_profile = until_profile;
+    sanitize_take(p, n, hak_class_bytes(hak_class_of(n)));
+    return p;
+}
+
+// The same of every size, whoever watches.
+ALWAYS_INLINE void *hak_watched_hit(size_t n)
 {
     struct heap *h = tls_heap();
     if (MITIGATE_BLOCKS || unlikely(n - 1 >= CLASS_REQUEST_MAX)) // 0 counts as 1: not here
         return NULL;
     int64_t until_profile = h->until_profile - (int64_t)n;
-    int64_t until_sample = 0;
-    if (watch == WATCH_ALL) {
-        until_sample = h->until_sample - 1;
-        COMPUTED_ONCE(until_sample); // not as one vector of two
-    }
+    int64_t until_sample = h->until_sample - 1;
+    COMPUTED_ONCE(until_sample);                      // not as one vector of two
     if (unlikely((until_profile | until_sample) < 0)) // also where there is no heap
         return NULL;
     unsigned class_index = hak_class_of(n);
@@ -54,11 +62,9 @@ ALWAYS_INLINE void *hak_watched_hit(enum watch watch, size_t n)
     if (unlikely(p == NULL))
         return NULL;
     h->until_profile = until_profile;
-    if (watch == WATCH_ALL) {
-        h->until_sample = until_sample;
-        if (unlikely(hak_options.count_hits != 0))
-            hak_count(&hak_heap_counts(h, class_index)->malloc_hits, 1);
-    }
+    h->until_sample = until_sample;
+    if (unlikely(hak_options.count_hits != 0))
+        hak_count(&hak_heap_counts(h, class_index)->malloc_hits, 1);
     sanitize_take(p, n, hak_class_bytes(class_index));
     return p;
 }

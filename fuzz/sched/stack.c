@@ -37,10 +37,10 @@ const char *hak_stack_module(const void *pc, size_t *offset)
     return NULL;
 }
 
-bool hak_stack_is_own(const void *pc)
+uint32_t hak_stack_own(void *const *frames, uint32_t count)
 {
-    (void)pc;
-    return false;
+    (void)frames, (void)count;
+    return 0;
 }
 
 bool hak_stack_object(const void *pc, struct stack_object *out)

@@ -55,11 +55,16 @@ const char *hak_stack_module(const void *pc, size_t *offset)
     return name[0] != 0 ? name : "program";
 }
 
-bool hak_stack_is_own(const void *pc)
+uint32_t hak_stack_own(void *const *frames, uint32_t count)
 {
-    struct dl_find_object own, other;
-    return find_object((const void *)hak_stack_is_own, &own) && own.dlfo_link_map->l_name[0] != 0 &&
-           find_object(pc, &other) && other.dlfo_link_map == own.dlfo_link_map;
+    struct dl_find_object own;
+    uint32_t i = 0;
+    if (!find_object((const void *)hak_stack_own, &own) || own.dlfo_link_map->l_name[0] == 0)
+        return 0;
+    size_t bytes = (uintptr_t)own.dlfo_map_end - (uintptr_t)own.dlfo_map_start;
+    while (i < count && (uintptr_t)frames[i] - (uintptr_t)own.dlfo_map_start < bytes)
+        i++;
+    return i;
 }
 
 static void read_build(struct stack_object *out, const char *at, size_t bytes)

@@ -8,7 +8,7 @@
 #define stack_start() hak_stack_start()
 #define stack_take(frames, count_max) hak_stack_take(frames, count_max)
 #define stack_module(pc, offset) hak_stack_module(pc, offset)
-#define stack_is_own(pc) hak_stack_is_own(pc)
+#define stack_own(frames, count) hak_stack_own(frames, count)
 #define stack_object(pc, out) hak_stack_object(pc, out)
 #define stack_program() hak_stack_program()
 #define stack_watch_access() hak_stack_watch_access()
@@ -23,8 +23,8 @@ uint32_t hak_stack_take(void **frames, uint32_t count_max);
 // unknown. Safe in a signal handler.
 const char *hak_stack_module(const void *pc, size_t *offset);
 
-// Whether the address lies in this library, where that is not a part of the program.
-bool hak_stack_is_own(const void *pc);
+// How many of the innermost frames lie in this library, where that is not a part of the program.
+uint32_t hak_stack_own(void *const *frames, uint32_t count);
 
 // What the loader has mapped around a code address: addresses, and the offset in the file. `name`
 // may lie in the structure.

@@ -93,7 +93,7 @@ static void add_or_read(void *arg, uint32_t t)
     (void)arg;
     if (t == 2)
         read_profile();
-    else if (!hak_profile_add(&blocks[t], SAMPLE_BYTES, taken[t], FRAMES))
+    else if (!hak_profile_add(&blocks[t], SAMPLE_BYTES, taken[t], FRAMES, t))
         sched_fail("check", "no room for a sample");
 }
 

@@ -15,6 +15,7 @@
 #include "pprof.h"
 #include "profile.h"
 #include <seam/signals.h>
+#include <seam/thread.h>
 
 enum { FORMAT_PROFILE = 4 }; // of a signal that asks
 
@@ -329,7 +330,7 @@ static void test_unknown_addresses(void **state)
     for (uintptr_t i = 0; i < STACKS; i++) {
         for (uintptr_t k = 0; k < FRAMES; k++)
             frames[k] = (void *)(1 + i * FRAMES + k);
-        assert_true(hak_profile_add(&blocks[i], 1000000, frames, FRAMES));
+        assert_true(hak_profile_add(&blocks[i], 1000000, frames, FRAMES, hak_thread_id()));
     }
     read_file();
     assert_true(file.all.end - file.all.at > 4096);
@@ -342,7 +343,7 @@ static void test_unknown_addresses(void **state)
         assert_true(!unknown || address == i - before);
     }
     for (unsigned i = 0; i < STACKS; i++)
-        hak_profile_freed(&blocks[i]);
+        hak_profile_freed(&blocks[i], hak_thread_id());
 }
 
 // How many comments there are, all of this text.
@@ -372,12 +373,12 @@ static void test_lost(void **state)
     unsigned added = 0;
     assert_int_equal(comments_that_say(""), 0);
     for (unsigned i = 0; i < BLOCKS; i++)
-        added += hak_profile_add(&blocks[i], 1000000, &frame, 1);
+        added += hak_profile_add(&blocks[i], 1000000, &frame, 1, hak_thread_id());
     assert_in_range(added, 1, PROFILE_SAMPLES_MAX);
     snprintf(wanted, sizeof wanted, "no room for samples: %u", BLOCKS - added);
     assert_int_equal(comments_that_say(wanted), 1);
     for (unsigned i = 0; i < BLOCKS; i++)
-        hak_profile_freed(&blocks[i]);
+        hak_profile_freed(&blocks[i], hak_thread_id());
 }
 
 static bool written_before_start;

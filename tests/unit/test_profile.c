@@ -7,12 +7,15 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "hakmem.h"
+#include "heap.h"
 #include "intervals.h"
 #include "profile.h"
 #include <seam/os.h>
 #include <seam/thread.h>
+#include <seam/tls.h>
 
 enum { INTERVAL = 4096, FUNCTION_BYTES = 512 };
 #define CALLER __attribute__((noinline, aligned(FUNCTION_BYTES)))
@@ -125,6 +128,53 @@ static void test_estimates(void **state)
         expect_about(less(after.allocated, before.allocated), kinds[k].blocks, kinds[k].bytes);
         expect_about(less(freed_in(&after), freed_in(&before)), kinds[k].blocks, kinds[k].bytes);
     }
+}
+
+// A block that is at hand is of its class, counts, and calloc clears it.
+static void test_each_size(void **state)
+{
+    (void)state;
+    for (size_t n = 1; n <= TABLE_SIZE_MAX + 1; n++)
+        for (unsigned zeroed = 0; zeroed < 2; zeroed++) {
+            void *p = hak_malloc(n);
+            assert_non_null(p);
+            memset(p, 0xa5, n);
+            hak_free(p);
+            int64_t left = tls_heap()->until_profile;
+            unsigned char *q = zeroed ? hak_calloc(1, n) : hak_malloc(n);
+            assert_non_null(q);
+            if (hak_tag_of(q) != TAG_PROFILED) {
+                assert_int_equal(hak_tag_of(q), hak_class_of(n + CANARY_BYTES));
+                assert_true(tls_heap()->until_profile == left - (int64_t)n);
+            }
+            for (size_t i = 0; zeroed && i < n; i++)
+                assert_int_equal(q[i], 0);
+            hak_free(q);
+        }
+}
+
+// What is at a decoy looks like the top of a magazine that is empty and full.
+static void test_decoys(void **state)
+{
+    (void)state;
+    struct heap *h = tls_heap();
+    struct decoys *decoys = hak_heap_decoys(h);
+    assert_true(hak_heap_ok(h));
+    for (unsigned i = 0; i < DECOYS; i++) {
+        own_store(&decoys->of[i], &hak_no_slots[0]);
+        assert_false(hak_heap_ok(h));
+        own_store(&decoys->of[i], &hak_no_slots[1]);
+    }
+    for (size_t i = 0; i <= TABLE_SIZE_MAX / 16; i++) {
+        struct magazine *m = (struct magazine *)((char *)h + h->class_offset[i]);
+        assert_false(hak_heap_is_magazine(h->class_offset[i]));
+        assert_null(hak_magazine_pop(m));
+        assert_false(hak_magazine_push(m, h));
+        bool of_any = i == 0 || MITIGATE_BLOCKS;
+        struct magazine *behind = hak_heap_behind(h, h->class_offset[i]);
+        assert_ptr_equal(behind, &h->magazines[of_any ? TAG_NONE : hak_class_of(i * 16)]);
+    }
+    assert_true(hak_heap_ok(h));
 }
 
 // A request of no bytes counts as one of one.
@@ -270,8 +320,8 @@ static void test_readers(void **state)
     assert_int_equal(pthread_create(&reader, NULL, read_all, &seen), 0);
     for (uintptr_t i = 0; i < 40 || own_load(&reads) == 0; i++) {
         void *frames[] = { (void *)(i * 64 + 16), (void *)(i * 64 + 32), (void *)(i + 1) };
-        assert_true(hak_profile_add(frames, 1000, frames, 3));
-        hak_profile_freed(frames);
+        assert_true(hak_profile_add(frames, 1000, frames, 3, hak_thread_id()));
+        hak_profile_freed(frames, hak_thread_id());
         thread_yield();
     }
     own_store(&reading, 0);
@@ -404,22 +454,24 @@ static void test_many_stacks(void **state)
          i++) {
         frames[0] = (void *)(i + 1);
         frames[1] = (void *)1;
-        assert_true(hak_profile_add(&frames, INTERVAL * 100, frames, 2));
-        hak_profile_freed(&frames);
+        assert_true(hak_profile_add(&frames, INTERVAL * 100, frames, 2, hak_thread_id()));
+        hak_profile_freed(&frames, hak_thread_id());
     }
     for (unsigned i = 0; i < PROFILE_FRAMES + 9; i++)
         frames[i] = (void *)(uintptr_t)(12345678 + i);
-    assert_true(hak_profile_add(&frames, INTERVAL * 100, frames, PROFILE_FRAMES + 9));
-    hak_profile_freed(&frames);
+    assert_true(
+        hak_profile_add(&frames, INTERVAL * 100, frames, PROFILE_FRAMES + 9, hak_thread_id()));
+    hak_profile_freed(&frames, hak_thread_id());
     hak_profile_read(0, &after);
     assert_true(fabs(less(after.allocated, before.allocated).blocks - 1) < 0.001);
-    hak_profile_freed((void *)1); // none of ours
+    hak_profile_freed((void *)1, hak_thread_id()); // none of ours
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_estimates),     cmocka_unit_test(test_live),
+        cmocka_unit_test(test_each_size),     cmocka_unit_test(test_decoys),
         cmocka_unit_test(test_no_bytes),      cmocka_unit_test(test_lifetimes),
         cmocka_unit_test(test_other_threads), cmocka_unit_test(test_short_threads),
         cmocka_unit_test(test_fork),          cmocka_unit_test(test_resize),

@@ -8,6 +8,7 @@
 #include "hakmem.h"
 #include "options.h"
 #include "profile.h"
+#include <seam/thread.h>
 
 enum { BYTES = 1000000 }; // always one sample, which stands for one block
 
@@ -61,7 +62,7 @@ static void start_without_entropy(const void *unused)
     }
     CHILD_CHECK(random[0] != random[1]);
     void *frame = random;
-    CHILD_CHECK(hak_profile_add(random, 100, &frame, 1));
+    CHILD_CHECK(hak_profile_add(random, 100, &frame, 1, hak_thread_id()));
     CHILD_CHECK(hak_profile_stacks() == 2);
     _exit(3);
 }
@@ -102,8 +103,8 @@ static void many_locations(const void *unused)
         hak_profile_read(0, &before);
         for (unsigned i = 0; i < PROFILE_FRAMES; i++)
             frames[i] = (void *)address++;
-        CHILD_CHECK(hak_profile_add(&frames, BYTES, frames, PROFILE_FRAMES));
-        hak_profile_freed(&frames);
+        CHILD_CHECK(hak_profile_add(&frames, BYTES, frames, PROFILE_FRAMES, hak_thread_id()));
+        hak_profile_freed(&frames, hak_thread_id());
     } while (hak_profile_stacks() > stacks);
     CHILD_CHECK(stacks < PROFILE_STACKS_MAX);
     CHILD_CHECK(hak_profile_locations() == PROFILE_LOCATIONS_MAX);
@@ -111,7 +112,7 @@ static void many_locations(const void *unused)
     CHILD_CHECK(fabs(after.allocated.blocks - before.allocated.blocks - 1) < 0.001);
     uint32_t known[PROFILE_FRAMES];
     frames[0] = (void *)(uintptr_t)1;
-    CHILD_CHECK(hak_profile_add(&frames, BYTES, frames, 1));
+    CHILD_CHECK(hak_profile_add(&frames, BYTES, frames, 1, hak_thread_id()));
     CHILD_CHECK(hak_profile_stacks() == stacks + 1);
     CHILD_CHECK(hak_profile_frames(stacks, known) == 1);
     CHILD_CHECK(hak_profile_location(known[0]) == frames[0]);
@@ -145,13 +146,14 @@ static void test_same_hash(void **state)
     for (unsigned i = 0; i < 4; i++) {
         uint32_t number = hak_profile_stacks(), frames[PROFILE_FRAMES], count = i == 2 ? 1 : 2;
         for (unsigned again = 0; again < 2; again++)
-            assert_true(hak_profile_add(&stacks[i][again], BYTES, stacks[i], count));
+            assert_true(
+                hak_profile_add(&stacks[i][again], BYTES, stacks[i], count, hak_thread_id()));
         assert_int_equal(hak_profile_stacks(), number + 1);
         assert_int_equal(hak_profile_frames(number, frames), count);
         for (unsigned k = 0; k < count; k++)
             assert_ptr_equal(hak_profile_location(frames[k]), stacks[i][k]);
         for (unsigned again = 0; again < 2; again++)
-            hak_profile_freed(&stacks[i][again]);
+            hak_profile_freed(&stacks[i][again], hak_thread_id());
     }
 }
 
