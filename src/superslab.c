@@ -86,9 +86,10 @@ static uint32_t random_starts(uint32_t starts, unsigned units)
     return from != 0 ? from : starts;
 }
 
-// One of the places where a run may begin; SUPERSLAB_UNITS: there is none.
-static unsigned choose(uint32_t superslab, uint32_t available, unsigned units, unsigned align,
-                       unsigned kind)
+// One of the places where a run may begin, none of `apart` before or behind it; SUPERSLAB_UNITS:
+// there is none.
+static unsigned choose(uint32_t superslab, uint32_t available, uint32_t apart, unsigned units,
+                       unsigned align, unsigned kind)
 {
     uint32_t starts = 0;
     if (MITIGATE_TYPES && kind != KIND_FRESH) {
@@ -98,6 +99,7 @@ static unsigned choose(uint32_t superslab, uint32_t available, unsigned units, u
     }
     if (starts == 0)
         starts = hak_run_starts(available, units, align);
+    starts &= ~(apart << 1 | (uint32_t)((uint64_t)apart >> units));
     if (starts == 0)
         return SUPERSLAB_UNITS;
     if (MITIGATE_RANDOM)
@@ -150,20 +152,22 @@ static void count_committed(const struct run *claimed)
 bool hak_superslab_claim(uint32_t superslab, unsigned units, unsigned align, bool empty_only,
                          struct run *out)
 {
-    return hak_superslab_claim_kind(superslab, units, align, empty_only, KIND_FRESH, out);
+    return hak_superslab_claim_kind(superslab, units, align, empty_only ? FROM_EMPTY : FROM_ANY,
+                                    KIND_FRESH, out);
 }
 
-bool hak_superslab_claim_kind(uint32_t superslab, unsigned units, unsigned align, bool empty_only,
-                              unsigned kind, struct run *out)
+bool hak_superslab_claim_kind(uint32_t superslab, unsigned units, unsigned align,
+                              enum claim_from from, unsigned kind, struct run *out)
 {
     struct atomic_u64 *cell = &hak_arena.masks[superslab];
     uint64_t word = load_relaxed(CLAIM_LOAD, cell);
     for (;;) {
         uint32_t empty = hak_mask_empty(word);
-        uint32_t available = empty_only ? empty : empty | hak_mask_unused(word);
+        uint32_t available = from == FROM_ANY ? empty | hak_mask_unused(word) : empty;
         if (MITIGATE_GUARDS && hak_guard_is_closed(superslab))
             available &= ~hak_run_bits(GUARDED_UNIT, 1);
-        unsigned first = choose(superslab, available, units, align, kind);
+        uint32_t apart = MITIGATE_RANDOM && from == FROM_WHOLE ? available : 0;
+        unsigned first = choose(superslab, available, apart, units, align, kind);
         if (first == SUPERSLAB_UNITS)
             return false;
         uint64_t bits = hak_run_bits(first, units);
