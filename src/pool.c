@@ -34,16 +34,6 @@ void hak_pool_start(void)
     init_cell(&pool.rotor, 0);
 }
 
-// What is asked for: a run of `units` from a multiple of `align` on, of a kind.
-struct wanted {
-    unsigned kind, units, align;
-};
-
-static bool claim(const struct wanted *w, uint32_t superslab, enum claim_from from, struct run *out)
-{
-    return hak_superslab_claim_kind(superslab, w->units, w->align, from, w->kind, out);
-}
-
 // Looks at up to `probes` SuperSlabs with free (EMPTY) units from `first` on.
 static bool scan(const struct wanted *w, enum claim_from from, uint32_t first, uint32_t probes,
                  struct run *out)
@@ -51,7 +41,7 @@ static bool scan(const struct wanted *w, enum claim_from from, uint32_t first, u
     bool empty_only = from != FROM_ANY;
     uint32_t i = first;
     while (probes-- != 0 && (i = hak_superslab_next(i, empty_only)) != UINT32_MAX) {
-        if (claim(w, i, from, out))
+        if (hak_superslab_claim_wanted(i, w, from, out))
             return true;
         uint64_t word = hak_superslab_word(i);
         if (empty_only ? hak_mask_empty(word) == 0 : word == 0)
@@ -62,17 +52,17 @@ static bool scan(const struct wanted *w, enum claim_from from, uint32_t first, u
 }
 
 // Where a search begins: at the lowest SuperSlab, so that the heap stays compact, or at random.
-static uint32_t first_place(uint32_t begun)
+static uint32_t first_place(const struct wanted *w, uint32_t begun)
 {
-    return MITIGATE_RANDOM && begun > 1 ? hak_random_shared() % begun : 0;
+    return MITIGATE_RANDOM && begun > 1 ? w->random % begun : 0;
 }
 
 static bool scan_twice(const struct wanted *w, enum claim_from from, struct run *out)
 {
     uint32_t begun = hak_superslabs_begun();
-    uint32_t first = first_place(begun);
+    uint32_t first = first_place(w, begun);
     if (MITIGATE_TYPES && w->kind != KIND_FRESH && w->kind <= CLASS_LAST && begun != 0 &&
-        claim(w, hak_types_hint(w->kind) % begun, from, out))
+        hak_superslab_claim_wanted(hak_types_hint(w->kind) % begun, w, from, out))
         return true;
     if (scan(w, from, first, POOL_PROBES_MAX, out) ||
         (first != 0 && scan(w, from, 0, POOL_PROBES_MAX, out)))
@@ -93,7 +83,7 @@ static bool begin_some(const struct wanted *w, struct run *out)
         begun[count++] = unit / SUPERSLAB_UNITS;
     }
     for (uint32_t tries = 0; count != 0 && tries < 2 * SUPERSLABS_AHEAD; tries++)
-        if (claim(w, begun[hak_random_shared() % count], FROM_ANY, out))
+        if (hak_superslab_claim_wanted(begun[hak_random_shared() % count], w, FROM_ANY, out))
             return true; // or another thread was faster
     return false;
 }
@@ -122,7 +112,7 @@ static bool claim_guarded(struct wanted w, unsigned units_min, struct run *out)
             continue;
         hak_guard_note_refused();
         for (w.units = units; w.units >= units_min; w.units--)
-            if (claim(&w, i, FROM_ANY, out))
+            if (hak_superslab_claim_wanted(i, &w, FROM_ANY, out))
                 return true;
     }
     return false;
@@ -138,6 +128,8 @@ static bool fits_whole(const struct wanted *w)
 static enum pool_stage acquire(struct wanted w, unsigned units_min, enum pool_effort effort,
                                struct run *out)
 {
+    if (MITIGATE_RANDOM)
+        w.random = hak_random_shared();
     if (fits_whole(&w) && scan_twice(&w, FROM_WHOLE, out))
         return POOL_FROM_EMPTY;
     if (scan_twice(&w, FROM_EMPTY, out))
@@ -161,7 +153,7 @@ static enum pool_stage acquire(struct wanted w, unsigned units_min, enum pool_ef
 enum pool_stage hak_pool_acquire(unsigned units, unsigned units_min, unsigned align,
                                  enum pool_effort effort, struct run *out)
 {
-    return acquire((struct wanted){ KIND_FRESH, units, align }, units_min, effort, out);
+    return acquire((struct wanted){ KIND_FRESH, units, align, 0 }, units_min, effort, out);
 }
 
 enum pool_stage hak_pool_acquire_kind(unsigned kind, unsigned units, unsigned units_min,
@@ -169,7 +161,8 @@ enum pool_stage hak_pool_acquire_kind(unsigned kind, unsigned units, unsigned un
 {
     if (!MITIGATE_TYPES)
         return hak_pool_acquire(units, units_min, align, effort, out);
-    enum pool_stage stage = acquire((struct wanted){ kind, units, align }, units_min, effort, out);
+    enum pool_stage stage = acquire((struct wanted){ kind, units, align, 0 }, units_min, effort,
+                                    out);
     if (stage == POOL_NONE && effort == POOL_EXHAUSTIVE) // then of any kind
         stage = hak_pool_acquire(units, units_min, align, effort, out);
     if (stage != POOL_NONE)

@@ -62,9 +62,15 @@ bool hak_superslab_claim(uint32_t superslab, unsigned units, unsigned align, boo
 // EMPTY ones; or UNUSED ones too.
 enum claim_from { FROM_WHOLE, FROM_EMPTY, FROM_ANY };
 
-// As hak_superslab_claim, of units that may be of the kind (types.h).
-bool hak_superslab_claim_kind(uint32_t superslab, unsigned units, unsigned align,
-                              enum claim_from from, unsigned kind, struct run *out);
+// What is asked for: a run of `units` from a multiple of `align` on, which may be of the kind
+// (types.h), at a place that `random` chooses.
+struct wanted {
+    unsigned kind, units, align;
+    uint32_t random; // MITIGATE_RANDOM: 32 random bits, for the whole of a search
+};
+
+bool hak_superslab_claim_wanted(uint32_t superslab, const struct wanted *w, enum claim_from from,
+                                struct run *out);
 
 // Claims the given units, all of them or none.
 bool hak_superslab_claim_at(uint32_t unit, unsigned units, struct run *out);

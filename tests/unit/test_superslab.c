@@ -166,7 +166,8 @@ static void step_claim_whole(unsigned *seed)
         return;
     if (MITIGATE_GUARDS && hak_guard_is_closed(superslab))
         empty &= UINT32_MAX >> 1;
-    bool got = hak_superslab_claim_kind(superslab, units, align, FROM_WHOLE, KIND_FRESH, &r);
+    struct wanted w = { KIND_FRESH, units, align, (uint32_t)rand_r(seed) << 1 };
+    bool got = hak_superslab_claim_wanted(superslab, &w, FROM_WHOLE, &r);
     assert_int_equal(got, any_apart(empty, units, align));
     if (got) {
         unsigned first = r.unit % SUPERSLAB_UNITS;
