@@ -6,6 +6,7 @@
 #define HAK_ARENA_H
 
 #include <seam/atomics.h>
+#include <seam/thread.h>
 
 #include "config.h"
 
@@ -112,9 +113,15 @@ static inline bool hak_live_set(const void *p)
 // gets LIVE_NOW, and for the others it is a mistake.
 static inline enum live_state hak_live_clear(const void *p)
 {
+    struct atomic_u8 *byte = hak_live_byte(p);
+    if (thread_is_alone()) { // a locked instruction waits for all that was begun before it
+        enum live_state was = load_relaxed(LIVE_ALONE_WAS, byte);
+        store_relaxed(LIVE_ALONE, byte, LIVE_FREED);
+        return was;
+    }
     // Relaxed: it elects one. The byte's next LIVE_NOW comes after it on the block's way to its
     // next user.
-    return exchange_relaxed(LIVE_CLEAR, hak_live_byte(p), LIVE_FREED);
+    return exchange_relaxed(LIVE_CLEAR, byte, LIVE_FREED);
 }
 
 static inline bool hak_live_is_set(const void *p)

@@ -17,6 +17,9 @@
 // back, and no access is needed for that. Without the quarantine blocks stay accessible. What is
 // cleared is not looked at again: nobody has a pointer to it.
 //
+// The block that was freed last is not handed out yet, but its memory may be, at another's place:
+// a program with one buffer at a time has memory for one.
+//
 // A block that serves a shorter request keeps what it had of memory, behind its end, where the
 // guard is: a buffer that grows again, as the last one did, needs no new pages.
 //
@@ -258,9 +261,9 @@ bool hak_held_add(struct held *held, struct slab *s, size_t end, uint64_t now_ms
 
 void hak_held_keep(struct held *held, struct slab *s, size_t end, uint64_t now_ms)
 {
-    if (CLEARS)
+    if (CLEARS && end != 0)
         clear(hak_slab_base(s), end, open_of(s));
-    own_store(&s->reached, bytes_of(s));
+    own_store(&s->reached, end != 0 ? bytes_of(s) : 0);
     set_stowed(s, NULL);
     append(held, s, now_ms);
     while (held->oldest != NULL && held->oldest->next != NULL && release_oldest(held, now_ms))
@@ -277,12 +280,35 @@ static bool fits(const struct slab *s, const struct held_request *want)
            ((uintptr_t)hak_slab_base(s) & (want->align - 1)) == 0;
 }
 
+// Whether the memory of the block that was freed last, which is not to be handed out yet, can serve
+// in the place of another of its length, which has none.
+static bool may_lend(const struct held *held, size_t end)
+{
+    const struct slab *s = held->newest;
+    return MITIGATE_QUARANTINE && s != NULL && stowed_of(s) != NULL && open_of(s) == end &&
+           own_load(&s->reached) == end;
+}
+
+bool hak_held_lend(struct held *held, struct slab *to, size_t end)
+{
+    struct slab *s = held->newest;
+    if (!may_lend(held, end) || open_of(to) != end)
+        return true;
+    add_warm(held, s, false);
+    own_store(&s->reached, 0);
+    char *stowed = stowed_of(s);
+    set_stowed(s, NULL);
+    return os_unstow(hak_slab_base(to), stowed, end);
+}
+
 // How well a block that fits serves the request: warm ones, then those whose guard need not move.
-static uint32_t merit(const struct slab *s, const struct held_request *want)
+static uint32_t merit(const struct held *held, const struct slab *s,
+                      const struct held_request *want)
 {
     if (want->grows)
         return own_load(&s->units);
-    return (is_warm(s) ? 2 : 0) + (own_load(&s->bytes) == want->end);
+    bool exact = own_load(&s->bytes) == want->end;
+    return (is_warm(s) || (exact && may_lend(held, want->end)) ? 2 : 0) + exact;
 }
 
 // The best that fits, then the oldest; its predecessor in *before.
@@ -292,7 +318,7 @@ static struct slab *find(struct held *held, const struct held_request *want, str
     for (struct slab *s = held->oldest; s != NULL; previous = s, s = s->next) {
         if (MITIGATE_QUARANTINE && s == held->newest)
             break; // never the one that was freed last
-        if (!fits(s, want) || (found != NULL && merit(found, want) >= merit(s, want)))
+        if (!fits(s, want) || (found != NULL && merit(held, found, want) >= merit(held, s, want)))
             continue;
         found = s;
         *before = previous;
@@ -336,7 +362,9 @@ struct slab *hak_held_take(struct held *held, const struct held_request *want)
     // While what is to be hidden is accessible.
     if (FREE_IS_ZERO && !MITIGATE_QUARANTINE && is_warm(s))
         clear(hak_slab_base(s), open_of(s), open_of(s));
-    if (!reopen(s, end))
+    // Its guard stays where it is.
+    bool borrows = !is_warm(s) && open_of(s) == end && may_lend(held, end);
+    if (!(borrows && hak_held_lend(held, s, end)) && !reopen(s, end))
         return NULL;
     take_out(held, before, s);
     if (want->zero && !CLEARS && is_warm(s)) {

@@ -32,11 +32,16 @@ struct held_request {
     bool grows; // the longest is the best
 };
 
+// The memory of the block that was freed last, which is not handed out yet, moves to `to`, which is
+// accessible or not: to its `end`, where both are as long. False: it was to and is lost, and what
+// is accessible of `to` is unknown.
+bool hak_held_lend(struct held *held, struct slab *to, size_t end);
+
 // Takes a block out, with its guards, accessible. NULL if there is none, or the system refuses.
 struct slab *hak_held_take(struct held *held, const struct held_request *want);
 
 // Keeps a freed block that the system does not make accessible as a whole: it waits for better
-// times.
+// times. `end`: how much of it is accessible; 0: nothing need be.
 void hak_held_keep(struct held *held, struct slab *s, size_t end, uint64_t now_ms);
 
 // Gives back the memory of blocks that were freed `delay_ms` ago or before.

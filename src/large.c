@@ -106,6 +106,17 @@ static void *hand_out(struct heap *h, struct slab *s, size_t n)
     return hak_slab_base(s);
 }
 
+// A block of units without memory gets that of a block that is held back, if there is such. False:
+// that went wrong, and the units cannot be used now.
+static bool borrow(struct heap *h, struct slab *s, size_t end)
+{
+    struct held *held = &hak_heap_extra(h)->held;
+    if (hak_held_lend(held, s, end) || os_commit(hak_slab_base(s), end))
+        return true;
+    hak_held_keep(held, s, 0, h->now_ms);
+    return false;
+}
+
 // `lead`: units of the run that lie before the block.
 static void *hand_out_run(struct heap *h, const struct run *r, uint32_t lead, enum slab_state state,
                           size_t n)
@@ -114,6 +125,8 @@ static void *hand_out_run(struct heap *h, const struct run *r, uint32_t lead, en
     hak_slab_begin_block(s, state, r->units - lead, hak_large_usable(n));
     if (MITIGATE_GUARDS)
         hak_fence_set(s, lead, end_for(n));
+    if (MITIGATE_QUARANTINE && r->warm == 0 && !borrow(h, s, end_for(n)))
+        return NULL;
     return hand_out(h, s, n);
 }
 
@@ -231,7 +244,7 @@ void *hak_large_alloc(struct heap *h, size_t n, size_t align, bool zero)
 void *hak_huge_alloc(struct heap *h, size_t n, size_t align, bool zero)
 {
     struct margin margin = { 0, 0 };
-    struct run r;
+    struct run r = { 0, 0, 0 }; // what is in memory of it is not told
     if (n > hak_arena.bytes)
         return NULL;
     enum pool_stage stage = POOL_NONE;

@@ -34,23 +34,14 @@ void hak_pool_start(void)
     init_cell(&pool.rotor, 0);
 }
 
-// What is asked for: a run of `units` from a multiple of `align` on, of a kind.
-struct wanted {
-    unsigned kind, units, align;
-};
-
-static bool claim(const struct wanted *w, uint32_t superslab, bool empty_only, struct run *out)
-{
-    return hak_superslab_claim_kind(superslab, w->units, w->align, empty_only, w->kind, out);
-}
-
-// Looks at up to `probes` SuperSlabs with free (EMPTY) units from `from` on.
-static bool scan(const struct wanted *w, bool empty_only, uint32_t from, uint32_t probes,
+// Looks at up to `probes` SuperSlabs with free (EMPTY) units from `first` on.
+static bool scan(const struct wanted *w, enum claim_from from, uint32_t first, uint32_t probes,
                  struct run *out)
 {
-    uint32_t i = from;
+    bool empty_only = from != FROM_ANY;
+    uint32_t i = first;
     while (probes-- != 0 && (i = hak_superslab_next(i, empty_only)) != UINT32_MAX) {
-        if (claim(w, i, empty_only, out))
+        if (hak_superslab_claim_wanted(i, w, from, out))
             return true;
         uint64_t word = hak_superslab_word(i);
         if (empty_only ? hak_mask_empty(word) == 0 : word == 0)
@@ -61,25 +52,25 @@ static bool scan(const struct wanted *w, bool empty_only, uint32_t from, uint32_
 }
 
 // Where a search begins: at the lowest SuperSlab, so that the heap stays compact, or at random.
-static uint32_t first_place(uint32_t begun)
+static uint32_t first_place(const struct wanted *w, uint32_t begun)
 {
-    return MITIGATE_RANDOM && begun > 1 ? hak_random_shared() % begun : 0;
+    return MITIGATE_RANDOM && begun > 1 ? w->random % begun : 0;
 }
 
-static bool scan_twice(const struct wanted *w, bool empty_only, struct run *out)
+static bool scan_twice(const struct wanted *w, enum claim_from from, struct run *out)
 {
     uint32_t begun = hak_superslabs_begun();
-    uint32_t first = first_place(begun);
+    uint32_t first = first_place(w, begun);
     if (MITIGATE_TYPES && w->kind != KIND_FRESH && w->kind <= CLASS_LAST && begun != 0 &&
-        claim(w, hak_types_hint(w->kind) % begun, empty_only, out))
+        hak_superslab_claim_wanted(hak_types_hint(w->kind) % begun, w, from, out))
         return true;
-    if (scan(w, empty_only, first, POOL_PROBES_MAX, out) ||
-        (first != 0 && scan(w, empty_only, 0, POOL_PROBES_MAX, out)))
+    if (scan(w, from, first, POOL_PROBES_MAX, out) ||
+        (first != 0 && scan(w, from, 0, POOL_PROBES_MAX, out)))
         return true;
     if (begun <= POOL_PROBES_MAX)
         return false;
-    uint32_t from = fetch_add_relaxed(POOL_ROTOR, &pool.rotor, POOL_PROBES_MAX) % begun;
-    return scan(w, empty_only, from, POOL_PROBES_MAX, out);
+    uint32_t place = fetch_add_relaxed(POOL_ROTOR, &pool.rotor, POOL_PROBES_MAX) % begun;
+    return scan(w, from, place, POOL_PROBES_MAX, out);
 }
 
 // Begins some SuperSlabs and takes the run out of a random one of them.
@@ -92,7 +83,7 @@ static bool begin_some(const struct wanted *w, struct run *out)
         begun[count++] = unit / SUPERSLAB_UNITS;
     }
     for (uint32_t tries = 0; count != 0 && tries < 2 * SUPERSLABS_AHEAD; tries++)
-        if (claim(w, begun[hak_random_shared() % count], false, out))
+        if (hak_superslab_claim_wanted(begun[hak_random_shared() % count], w, FROM_ANY, out))
             return true; // or another thread was faster
     return false;
 }
@@ -121,18 +112,29 @@ static bool claim_guarded(struct wanted w, unsigned units_min, struct run *out)
             continue;
         hak_guard_note_refused();
         for (w.units = units; w.units >= units_min; w.units--)
-            if (claim(&w, i, false, out))
+            if (hak_superslab_claim_wanted(i, &w, FROM_ANY, out))
                 return true;
     }
     return false;
 }
 
+// Whether warm runs of just the length go first: at random places a slab would split the runs that
+// longer ones need, and those get cold memory. Of a kind a run serves again as a whole.
+static bool fits_whole(const struct wanted *w)
+{
+    return MITIGATE_RANDOM && w->kind == KIND_FRESH;
+}
+
 static enum pool_stage acquire(struct wanted w, unsigned units_min, enum pool_effort effort,
                                struct run *out)
 {
-    if (scan_twice(&w, true, out))
+    if (MITIGATE_RANDOM)
+        w.random = hak_random_shared();
+    if (fits_whole(&w) && scan_twice(&w, FROM_WHOLE, out))
         return POOL_FROM_EMPTY;
-    if (scan_twice(&w, false, out))
+    if (scan_twice(&w, FROM_EMPTY, out))
+        return POOL_FROM_EMPTY;
+    if (scan_twice(&w, FROM_ANY, out))
         return POOL_FROM_UNUSED;
     if (effort == POOL_BEGUN)
         return POOL_NONE;
@@ -140,7 +142,7 @@ static enum pool_stage acquire(struct wanted w, unsigned units_min, enum pool_ef
         return POOL_FROM_NEW;
     unsigned units = w.units;
     for (; effort == POOL_EXHAUSTIVE && w.units >= units_min; w.units--)
-        if (scan(&w, false, 0, UINT32_MAX, out))
+        if (scan(&w, FROM_ANY, 0, UINT32_MAX, out))
             return POOL_FROM_UNUSED;
     w.units = units;
     bool gave_way = MITIGATE_GUARDS && effort == POOL_EXHAUSTIVE &&
@@ -151,7 +153,7 @@ static enum pool_stage acquire(struct wanted w, unsigned units_min, enum pool_ef
 enum pool_stage hak_pool_acquire(unsigned units, unsigned units_min, unsigned align,
                                  enum pool_effort effort, struct run *out)
 {
-    return acquire((struct wanted){ KIND_FRESH, units, align }, units_min, effort, out);
+    return acquire((struct wanted){ KIND_FRESH, units, align, 0 }, units_min, effort, out);
 }
 
 enum pool_stage hak_pool_acquire_kind(unsigned kind, unsigned units, unsigned units_min,
@@ -159,7 +161,8 @@ enum pool_stage hak_pool_acquire_kind(unsigned kind, unsigned units, unsigned un
 {
     if (!MITIGATE_TYPES)
         return hak_pool_acquire(units, units_min, align, effort, out);
-    enum pool_stage stage = acquire((struct wanted){ kind, units, align }, units_min, effort, out);
+    enum pool_stage stage = acquire((struct wanted){ kind, units, align, 0 }, units_min, effort,
+                                    out);
     if (stage == POOL_NONE && effort == POOL_EXHAUSTIVE) // then of any kind
         stage = hak_pool_acquire(units, units_min, align, effort, out);
     if (stage != POOL_NONE)

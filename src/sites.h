@@ -40,6 +40,8 @@
     X(LIVE_WAS, "relaxed: a block that is free has no other holder who could set it")              \
     X(LIVE_SET, "relaxed: the block's way to its next free orders it before LIVE_CLEAR")           \
     X(LIVE_CLEAR, "relaxed: elects one of racing frees; the next LIVE_SET comes after it")         \
+    X(LIVE_ALONE_WAS, "relaxed: there is no other thread")                                         \
+    X(LIVE_ALONE, "relaxed: as LIVE_ALONE_WAS; who begins a thread orders it before all it does")  \
     X(LIVE_READ, "relaxed: whoever holds a block was handed it after LIVE_SET")                    \
     /* random.c */                                                                                 \
     X(RANDOM_GENERATION, "relaxed: changes only in a child of a fork, which has one thread")       \

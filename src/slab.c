@@ -142,11 +142,19 @@ uint32_t hak_slab_take_touched(struct slab *s, void **out, uint32_t want)
     return count;
 }
 
-// A set bit of x, which has one: the first from a random place among them on, so those behind a gap
-// are taken more often.
-static unsigned random_bit(uint64_t x, struct random_source *random)
+// From how many places, from a free block on, one is chosen: those that a program gets one after
+// the other lie near each other, or its caches fetch in vain.
+static unsigned near_blocks(size_t block_bytes)
+{
+    return (unsigned)max_size(RANDOM_NEAR_BYTES / block_bytes, RANDOM_BLOCKS_MIN);
+}
+
+// A set bit of x, which has one, within `near` places from its lowest on: the first from a random
+// place on, so those behind a gap are taken more often.
+static unsigned random_bit(uint64_t x, unsigned near, struct random_source *random)
 {
     unsigned lowest = lowest_bit(x);
+    x &= UINT64_MAX >> (64 - near) << lowest;
     unsigned from = lowest + hak_random_below(random, highest_bit(x) - lowest + 1);
     return from + lowest_bit(x >> from);
 }
@@ -159,9 +167,10 @@ static uint32_t take_random_word(struct slab *s, unsigned w, uint64_t among, voi
     char *base = hak_slab_base(s) + (size_t)w * 64 * block_bytes;
     struct own_u64 *word = hak_slab_free_word(s, w);
     uint64_t bits = own_load(word) & among, taken = 0;
+    unsigned near = near_blocks(block_bytes);
     uint32_t count = 0;
     for (; bits != 0 && count < want; count++) {
-        unsigned bit = random_bit(bits, random);
+        unsigned bit = random_bit(bits, near, random);
         bits &= ~((uint64_t)1 << bit);
         taken |= (uint64_t)1 << bit;
         out[count] = base + bit * block_bytes;
@@ -182,7 +191,7 @@ static uint64_t bits_between(unsigned w, uint32_t from, uint32_t end)
 static uint32_t window_blocks(unsigned class_index)
 {
     size_t blocks = RANDOM_WINDOW_BYTES / hak_class_bytes(class_index);
-    return (uint32_t)min_size(max_size(blocks, RANDOM_WINDOW_BLOCKS_MIN), 64);
+    return (uint32_t)min_size(max_size(blocks, RANDOM_BLOCKS_MIN), 64);
 }
 
 // The pages of [p, p + bytes), whose memory the kernel gave and nobody may have used, get it now:
@@ -209,7 +218,7 @@ uint32_t hak_slab_take_random(struct slab *s, void **out, uint32_t want, uint64_
     uint32_t class_index = own_load(&s->class_index), more = window_blocks(class_index);
     size_t block_bytes = hak_class_bytes(class_index);
     bool is_fresh = FREE_IS_ZERO && own_load(&s->touched) == 0 && block_bytes < ZERO_TRACKED_MIN;
-    bool is_long = more <= RANDOM_WINDOW_BLOCKS_MIN; // the whole window would be too much at once
+    bool is_long = more <= RANDOM_BLOCKS_MIN; // the whole window would be too much at once
     while (count < want && end < blocks) {
         uint32_t from = end;
         w = from / 64;

@@ -75,33 +75,35 @@ unsigned hak_run_find(uint32_t available, unsigned units, unsigned align)
 
 // Those of the places from a random one on. Multiples of the length go first, so that runs of one
 // length leave no holes between them.
-static uint32_t random_starts(uint32_t starts, unsigned units)
+static uint32_t random_starts(uint32_t starts, unsigned units, uint32_t random)
 {
     unsigned tiles = SUPERSLAB_UNITS / units;
     uint32_t tiling = (uint32_t)((((uint64_t)1 << tiles * units) - 1) /
                                  (((uint64_t)1 << units) - 1));
     if ((starts & tiling) != 0)
         starts &= tiling;
-    uint32_t from = starts & UINT32_MAX << hak_random_shared() % 32;
+    uint32_t from = starts & UINT32_MAX << (random >> 27);
     return from != 0 ? from : starts;
 }
 
-// One of the places where a run may begin; SUPERSLAB_UNITS: there is none.
-static unsigned choose(uint32_t superslab, uint32_t available, unsigned units, unsigned align,
-                       unsigned kind)
+// One of the places where the run may begin, none of `apart` before or behind it; SUPERSLAB_UNITS:
+// there is none.
+static unsigned choose(uint32_t superslab, const struct wanted *w, uint32_t available,
+                       uint32_t apart)
 {
     uint32_t starts = 0;
-    if (MITIGATE_TYPES && kind != KIND_FRESH) {
-        starts = hak_types_same(superslab, available, units, kind);
+    if (MITIGATE_TYPES && w->kind != KIND_FRESH) {
+        starts = hak_types_same(superslab, available, w->units, w->kind);
         if (starts == 0)
-            available &= hak_types_allowed(superslab, kind);
+            available &= hak_types_allowed(superslab, w->kind);
     }
     if (starts == 0)
-        starts = hak_run_starts(available, units, align);
+        starts = hak_run_starts(available, w->units, w->align);
+    starts &= ~(apart << 1 | (uint32_t)((uint64_t)apart >> w->units));
     if (starts == 0)
         return SUPERSLAB_UNITS;
     if (MITIGATE_RANDOM)
-        starts = random_starts(starts, units);
+        starts = random_starts(starts, w->units, w->random);
     return lowest_bit(starts);
 }
 
@@ -150,27 +152,29 @@ static void count_committed(const struct run *claimed)
 bool hak_superslab_claim(uint32_t superslab, unsigned units, unsigned align, bool empty_only,
                          struct run *out)
 {
-    return hak_superslab_claim_kind(superslab, units, align, empty_only, KIND_FRESH, out);
+    struct wanted w = { KIND_FRESH, units, align, MITIGATE_RANDOM ? hak_random_shared() : 0 };
+    return hak_superslab_claim_wanted(superslab, &w, empty_only ? FROM_EMPTY : FROM_ANY, out);
 }
 
-bool hak_superslab_claim_kind(uint32_t superslab, unsigned units, unsigned align, bool empty_only,
-                              unsigned kind, struct run *out)
+bool hak_superslab_claim_wanted(uint32_t superslab, const struct wanted *w, enum claim_from from,
+                                struct run *out)
 {
     struct atomic_u64 *cell = &hak_arena.masks[superslab];
     uint64_t word = load_relaxed(CLAIM_LOAD, cell);
     for (;;) {
         uint32_t empty = hak_mask_empty(word);
-        uint32_t available = empty_only ? empty : empty | hak_mask_unused(word);
+        uint32_t available = from == FROM_ANY ? empty | hak_mask_unused(word) : empty;
         if (MITIGATE_GUARDS && hak_guard_is_closed(superslab))
             available &= ~hak_run_bits(GUARDED_UNIT, 1);
-        unsigned first = choose(superslab, available, units, align, kind);
+        uint32_t apart = MITIGATE_RANDOM && from == FROM_WHOLE ? available : 0;
+        unsigned first = choose(superslab, w, available, apart);
         if (first == SUPERSLAB_UNITS)
             return false;
-        uint64_t bits = hak_run_bits(first, units);
+        uint64_t bits = hak_run_bits(first, w->units);
         // Acquires what the units' last owners released in GIVE.
         if (cas_weak_acquire(CLAIM_CAS, cell, &word, word & ~(bits | bits << 32))) {
             out->unit = superslab * SUPERSLAB_UNITS + first;
-            out->units = units;
+            out->units = w->units;
             out->warm = (empty & (uint32_t)bits) >> first;
             count_committed(out);
             return true;

@@ -58,9 +58,19 @@ size_t hak_superslab_bytes_committed_peak(void);
 bool hak_superslab_claim(uint32_t superslab, unsigned units, unsigned align, bool empty_only,
                          struct run *out);
 
-// The same of units that may be of the kind (types.h).
-bool hak_superslab_claim_kind(uint32_t superslab, unsigned units, unsigned align, bool empty_only,
-                              unsigned kind, struct run *out);
+// Which units may be claimed: EMPTY ones that no others lie beside, so that no longer run is split;
+// EMPTY ones; or UNUSED ones too.
+enum claim_from { FROM_WHOLE, FROM_EMPTY, FROM_ANY };
+
+// What is asked for: a run of `units` from a multiple of `align` on, which may be of the kind
+// (types.h), at a place that `random` chooses.
+struct wanted {
+    unsigned kind, units, align;
+    uint32_t random; // MITIGATE_RANDOM: 32 random bits, for the whole of a search
+};
+
+bool hak_superslab_claim_wanted(uint32_t superslab, const struct wanted *w, enum claim_from from,
+                                struct run *out);
 
 // Claims the given units, all of them or none.
 bool hak_superslab_claim_at(uint32_t unit, unsigned units, struct run *out);

@@ -3,9 +3,10 @@
 
 # A limit on memory.
 LDFLAGS_test_large := -Wl,--wrap=hak_os_commit -Wl,--wrap=hak_os_protect_none \
-    -Wl,--wrap=hak_os_hide -Wl,--wrap=hak_os_stow
+    -Wl,--wrap=hak_os_hide -Wl,--wrap=hak_os_stow -Wl,--wrap=hak_os_unstow
 LDFLAGS_test_held := -Wl,--wrap=hak_os_commit -Wl,--wrap=hak_os_protect_none \
     -Wl,--wrap=hak_os_hide -Wl,--wrap=hak_os_resident -Wl,--wrap=hak_os_stow
+LDFLAGS_test_held_again := -Wl,--wrap=hak_os_stow
 LDFLAGS_test_held_stow := -Wl,--wrap=hak_os_commit -Wl,--wrap=hak_os_stow \
     -Wl,--wrap=hak_os_unstow -Wl,--wrap=hak_os_unstow_none -Wl,--wrap=madvise
 LDFLAGS_test_audit := -Wl,--wrap=hak_os_reserve -Wl,--wrap=hak_os_commit

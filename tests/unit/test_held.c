@@ -7,7 +7,6 @@
 #include <seam/sanitizer.h>
 
 #include "fence.h"
-#include "guard.h"
 #include "held.h"
 #include "large.h"
 #include "pool.h"
@@ -330,92 +329,6 @@ static void test_residence_unknown(void **state)
     expect_zero(s, UNITS * UNIT_SIZE);
 }
 
-static bool is_readable(const char *p)
-{
-    struct capture capture;
-    run_in_child(&capture, read_byte, p);
-    return !WIFSIGNALED(capture.status);
-}
-
-// A block that grows gets the longest, with its guard where it was. What a shorter one does not use
-// stays, zero, behind its guard.
-static void test_grows(void **state)
-{
-    (void)state;
-    struct slab *s[3];
-    size_t end = 2 * UNIT_SIZE, page = os_page_size(), open = 4 * UNIT_SIZE - page;
-    for (unsigned i = 0; i < 3; i++) {
-        s[i] = freed(2 + 2 * (i & 1));
-        own_store(&s[i]->bytes, end_of(s[i]) - page);
-        if (MITIGATE_GUARDS)
-            hak_fence_set(s[i], 0, end_of(s[i]) - page);
-        assert_true(hak_held_add(&held, s[i], end_of(s[i]) - page, 0));
-    }
-    size_t inaccessible = hak_inaccessible_bytes();
-    struct held_request want = { .state = SLAB_LARGE,
-                                 .units = 2,
-                                 .spare = 2,
-                                 .end = end,
-                                 .align = 1,
-                                 .zero = true,
-                                 .grows = true };
-    assert_ptr_equal(hak_held_take(&held, &want), s[1]);
-    assert_true(own_load(&s[1]->reached) >= open);
-    expect_zero(s[1], MITIGATE_GUARDS ? open : end);
-    if (MITIGATE_GUARDS)
-        assert_int_equal(own_load(&s[1]->touched), page);
-    assert_int_equal(is_readable(hak_slab_base(s[0])), !MITIGATE_QUARANTINE);
-    // It is freed before it grew so far, and serves a request that does not grow.
-    memset(hak_slab_base(s[1]), 1, MITIGATE_GUARDS ? open : end);
-    assert_true(hak_held_add(&held, s[1], end, 0));
-    assert_int_equal(hak_inaccessible_bytes(), inaccessible);
-    want.grows = false;
-    want.spare = 0;
-    assert_ptr_equal(hak_held_take(&held, &want), s[0]);
-    assert_true(hak_held_add(&held, s[0], end - page, 0));
-    want.units = 4;
-    want.end = end + UNIT_SIZE;
-    assert_ptr_equal(hak_held_take(&held, &want), s[1]);
-    expect_zero(s[1], end + UNIT_SIZE);
-    if (MITIGATE_GUARDS) {
-        assert_int_equal(own_load(&s[1]->touched), end_of(s[1]) - want.end);
-        assert_false(is_readable(hak_slab_base(s[1]) + want.end));
-        assert_true(hak_fence_move(s[1], open, false));
-        if (FREE_IS_ZERO)
-            expect_zero(s[1], open);
-    }
-    assert_true(hak_held_add(&held, s[1], MITIGATE_GUARDS ? open : want.end, 0));
-    hak_held_release(&held, 0);
-    assert_int_equal(held.count, 0);
-    for (unsigned i = 0; i < 3 && FREE_IS_ZERO; i++)
-        expect_zero(s[i], end_of(s[i]));
-}
-
-// Behind the end of a block that grew, pages that nobody touched do not come into memory for being
-// cleared.
-static void test_grown_untouched(void **state)
-{
-    (void)state;
-    if (!MITIGATE_QUARANTINE || !MITIGATE_GUARDS)
-        skip();
-    struct slab *s = freed(4);
-    unsigned char there[4 * UNIT_SIZE / 4096];
-    size_t end = UNIT_SIZE, page = os_page_size(), open = end_of(s) - page, found = 0;
-    hak_fence_set(s, 0, end);
-    assert_true(os_decommit(hak_slab_base(s), end_of(s)));
-    memset(hak_slab_base(s), 1, end);
-    assert_true(hak_fence_move(s, open, false));
-    hak_slab_base(s)[2 * UNIT_SIZE] = 1; // an overflow
-    assert_true(hak_held_add(&held, s, end, 0));
-    char *base = stowed != NULL ? stowed : hak_slab_base(s);
-    assert_true(hak_os_resident(base, open, there));
-    for (size_t i = 0; i < open / page; i++)
-        found += there[i] & 1;
-    assert_in_range(found, 1, end / page + 1);
-    hak_held_release(&held, 0);
-    expect_zero(s, open);
-}
-
 // A guard that the system does not make longer stays as it is. What lies before it, behind the
 // block's end, could be written to: it is cleared and hidden as the block is, up to the guard.
 static void test_short_guard(void **state)
@@ -467,8 +380,6 @@ int main(void)
         cmocka_unit_test(test_warm_total),
         cmocka_unit_test(test_untouched),
         cmocka_unit_test(test_residence_unknown),
-        cmocka_unit_test(test_grows),
-        cmocka_unit_test(test_grown_untouched),
         cmocka_unit_test(test_short_guard),
         cmocka_unit_test(test_too_long),
     };

@@ -350,6 +350,36 @@ static void test_take_random(void **state)
     }
 }
 
+// Each block is near the first free one of its word, so that those which follow each other are near
+// each other.
+static void test_near(void **state)
+{
+    (void)state;
+    static struct random_source random;
+    void *out[SLAB_BLOCKS_MAX];
+    for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
+        struct slab *s = begin(0, c, hak_classes[c].units, false);
+        uint32_t blocks = blocks_of(s), first = 0;
+        uint32_t near = (uint32_t)max_size(RANDOM_NEAR_BYTES / hak_class_bytes(c),
+                                           RANDOM_BLOCKS_MIN);
+        assert_int_equal(hak_slab_take(s, out, blocks), blocks);
+        for (unsigned w = 0; w * 64 < blocks; w++)
+            assert_int_equal(hak_slab_give(s, w, hak_slab_possible(s, w)), 0);
+        for (uint32_t i = 0; i < blocks; i++) {
+            uint64_t before[SLAB_WORDS_MAX];
+            for (unsigned w = 0; w * 64 < blocks; w++)
+                before[w] = own_load(hak_slab_free_word(s, w));
+            assert_int_equal(hak_slab_take_random(s, out, 1, UINT64_MAX, &random), 1);
+            uint32_t index = hak_slab_index(s, out[0]), lowest = lowest_bit(before[index / 64]);
+            assert_in_range(index % 64, lowest, lowest + near - 1);
+            first += index % 64 == lowest;
+        }
+        if (blocks >= 128)
+            assert_true(first < blocks / 2);
+        hak_slab_end(s);
+    }
+}
+
 // Blocks that nobody had come from few pages: a slab's memory is used bit by bit, and what was
 // never chosen from is known as that.
 static void test_window(void **state)
@@ -360,7 +390,7 @@ static void test_window(void **state)
     for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
         struct slab *s = begin(0, c, hak_classes[c].units, false);
         size_t bytes = hak_class_bytes(c);
-        size_t window = max_size(RANDOM_WINDOW_BYTES, RANDOM_WINDOW_BLOCKS_MIN * bytes);
+        size_t window = max_size(RANDOM_WINDOW_BYTES, RANDOM_BLOCKS_MIN * bytes);
         for (uint32_t i = 0; i < blocks_of(s); i += 4) {
             uint32_t count = hak_slab_take_random(s, out, 4, UINT64_MAX, &random);
             for (uint32_t k = 0; k < count; k++) {
@@ -401,10 +431,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fresh_pages), cmocka_unit_test(test_window),
-        cmocka_unit_test(test_begin_end),   cmocka_unit_test(test_model),
-        cmocka_unit_test(test_all_blocks),  cmocka_unit_test(test_index),
-        cmocka_unit_test(test_words),       cmocka_unit_test(test_ok_sees),
-        cmocka_unit_test(test_large_block), cmocka_unit_test(test_take_random),
+        cmocka_unit_test(test_near),        cmocka_unit_test(test_begin_end),
+        cmocka_unit_test(test_model),       cmocka_unit_test(test_all_blocks),
+        cmocka_unit_test(test_index),       cmocka_unit_test(test_words),
+        cmocka_unit_test(test_ok_sees),     cmocka_unit_test(test_large_block),
+        cmocka_unit_test(test_take_random),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

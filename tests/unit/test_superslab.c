@@ -16,6 +16,7 @@ static unsigned char swap_byte(unsigned char *p, unsigned char value)
 #include "check.h"
 #include "guard.h"
 #include "superslab.h"
+#include "types.h"
 
 enum { THREADS = 4, SUPERSLABS = 8, UNITS = SUPERSLABS * SUPERSLAB_UNITS, STEPS = 60000 };
 
@@ -138,6 +139,43 @@ static unsigned random_below(unsigned *seed, unsigned bound)
     return (unsigned)rand_r(seed) % bound;
 }
 
+// Whether a run begins at `first` and none of the others lies beside it.
+static bool is_apart(uint32_t available, unsigned first, unsigned units)
+{
+    unsigned end = first + units;
+    return (first == 0 || (available >> (first - 1) & 1) == 0) &&
+           (end == SUPERSLAB_UNITS || (available >> end & 1) == 0);
+}
+
+static bool any_apart(uint32_t available, unsigned units, unsigned align)
+{
+    for (unsigned first = 0; first + units <= SUPERSLAB_UNITS; first += align)
+        if ((~available & hak_run_bits(first, units)) == 0 && is_apart(available, first, units))
+            return true;
+    return false;
+}
+
+// A run that is a whole run of EMPTY units, in a random order.
+static void step_claim_whole(unsigned *seed)
+{
+    uint32_t superslab = random_below(seed, model_begun), empty = model_mask(superslab, EMPTY);
+    unsigned units = 1 + random_below(seed, random_below(seed, 4) == 0 ? SUPERSLAB_UNITS : 6);
+    unsigned align = 1u << random_below(seed, 3);
+    struct run r;
+    if (!MITIGATE_RANDOM)
+        return;
+    if (MITIGATE_GUARDS && hak_guard_is_closed(superslab))
+        empty &= UINT32_MAX >> 1;
+    struct wanted w = { KIND_FRESH, units, align, (uint32_t)rand_r(seed) << 1 };
+    bool got = hak_superslab_claim_wanted(superslab, &w, FROM_WHOLE, &r);
+    assert_int_equal(got, any_apart(empty, units, align));
+    if (got) {
+        unsigned first = r.unit % SUPERSLAB_UNITS;
+        assert_true(first % align == 0 && is_apart(empty, first, units));
+        model_claim(&r, units);
+    }
+}
+
 static void step_claim(unsigned *seed)
 {
     uint32_t superslab = random_below(seed, model_begun);
@@ -247,8 +285,10 @@ static void test_model(void **state)
             unsigned what = random_below(&random, 100);
             if (what < 2 || model_begun == 0)
                 step_begin(&random);
-            else if (what < 35)
+            else if (what < 30)
                 step_claim(&random);
+            else if (what < 35)
+                step_claim_whole(&random);
             else if (what < 42)
                 step_claim_at(&random);
             else if (what < 50)

@@ -195,13 +195,31 @@ static void test_refused(void **state)
 
 #endif
 
+static void *see_alone(void *argument)
+{
+    *(bool *)argument = thread_is_alone();
+    return NULL;
+}
+
+// A thread that exists is never overlooked, by itself or by who made it.
+static void test_alone(void **state)
+{
+    (void)state;
+    bool alone = true;
+    pthread_t thread;
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(pthread_create(&thread, NULL, see_alone, &alone), 0);
+        assert_false(thread_is_alone());
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_false(alone);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exit_hook),
-        cmocka_unit_test(test_fork),
-        cmocka_unit_test(test_ids),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_alone), cmocka_unit_test(test_exit_hook), cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_ids),   cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

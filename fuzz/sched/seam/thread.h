@@ -7,6 +7,10 @@
 
 #include "../scheduler.h"
 
+// Logical threads are none that the C library knows.
+#undef thread_is_alone
+#define thread_is_alone() false
+
 #undef thread_yield
 #define thread_yield()                                           \
     ({                                                           \
