@@ -1,5 +1,6 @@
 # bench/mitigations.mk: the hardened flavour beside release, and what each mitigation costs.
-# mitigations-cost writes its tables into SECURITY.md: instructions, and whole programs and traces.
+# These write their tables into SECURITY.md: mitigations-cost of instructions, and of whole programs
+# and traces; mitigations-whole of the latter; mitigations-programs of longer whole programs.
 #   ROUNDS=7    runs of each program
 #   SECONDS=1   time and size for each mitigation too
 
@@ -17,13 +18,16 @@ COST_LIBRARIES := $(foreach b,$(MITIGATION_BITS) $(MITIGATIONS_CHEAP),$(b)=$(cal
 
 COST_WHOLE := hardened=$(call hak_so,hardened,$(CC),default) \
     bits-$(MITIGATIONS_CHEAP)=$(call hak_so,mitigation-$(MITIGATIONS_CHEAP),$(CC),default)
+COST_NEEDS := $(call hak_so,release,$(CC),default) \
+    $(foreach l,$(COST_WHOLE),$(lastword $(subst =, ,$(l))))
 cost_run = bench/mitigations --base=release=$(call hak_so,release,$(CC),default) \
     $(COST_WHOLE:%=--whole=%) --programs=$(BENCH_OUT) --write $(ROUNDS:%=--rounds=%)
 
-.PHONY: mitigations-cost mitigations-whole
+.PHONY: mitigations-cost mitigations-whole mitigations-programs
 mitigations-cost: $(BENCH_PROGRAMS) $(call hak_so,release,$(CC),default) \
     $(foreach l,$(COST_LIBRARIES),$(lastword $(subst =, ,$(l)))) ## each alone, and whole programs
 	$(cost_run) $(COST_LIBRARIES:%=--library=%) $(if $(SECONDS),--seconds)
-mitigations-whole: $(BENCH_PROGRAMS) $(call hak_so,release,$(CC),default) \
-    $(foreach l,$(COST_WHOLE),$(lastword $(subst =, ,$(l)))) ## whole programs alone
+mitigations-whole: $(BENCH_PROGRAMS) $(COST_NEEDS) ## whole programs and traces alone
 	$(cost_run)
+mitigations-programs: $(BENCH_PROGRAMS) $(COST_NEEDS) ## of programs that run for a second and more
+	$(cost_run) --long

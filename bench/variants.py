@@ -5,20 +5,28 @@ import sys
 import programs
 
 
-def measure(libraries, rows, folder, rounds, timeout):
-    """{(row, library): the reports of its runs}, by name. The order of the libraries turns."""
+def runner(folder, timeout):
+    """The `run` of rows.ROWS, for measure."""
+    return lambda row, library: programs.run_program(folder, row.program, row.arguments,
+                                                     library.path, timeout)
+
+
+def measure(libraries, rows, rounds, run):
+    """{(row, library): the reports of its runs}, by name. The order of the libraries turns.
+
+    run(row, library) gives a report; it may raise programs.Missing.
+    """
     found = {}
     for number in range(rounds):
         for row in rows:
             turn = number % len(libraries)
             for library in libraries[turn:] + libraries[:turn]:
                 try:
-                    run = programs.run_program(folder, row.program, row.arguments, library.path,
-                                               timeout)
+                    report = run(row, library)
                 except programs.Missing as missing:
                     print(f"not measured: {row.name}: {missing}", file=sys.stderr)
                     break
-                found.setdefault((row.name, library.name), []).append(run)
+                found.setdefault((row.name, library.name), []).append(report)
     return found
 
 
