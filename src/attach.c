@@ -311,7 +311,7 @@ static void wait_for_others(const struct heap *mine)
 void hak_before_fork(void)
 {
     void *expected = NULL;
-    while (!cas_strong_relaxed(FORK_CLAIM, &gate.closed, &expected, tls_self())) {
+    while (!cas_strong_acquire(FORK_CLAIM, &gate.closed, &expected, tls_self())) {
         if (expected == tls_self()) {
             gate.nested++;
             break;

@@ -140,7 +140,7 @@ static void split_chains(struct table *t)
     uint32_t heads = (uint32_t)1 << t->bits++;
     for (uint32_t i = heads; i-- > 0;) {
         uint32_t link = t->heads[i], next;
-        t->heads[2 * i] = t->heads[2 * i + 1] = 0;
+        t->heads[(size_t)2 * i] = t->heads[(size_t)2 * i + 1] = 0;
         for (; link != 0; link = next) {
             const struct chained *e = entry(t, link - 1);
             next = e->next;

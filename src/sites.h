@@ -184,12 +184,13 @@
       "release: what earlier slow paths did, to FORK_INSIDE, which may see this store only")       \
     X(GATE_IS_INSIDE, "relaxed: my own mark")                                                      \
     X(GATE_LEAVE, "release: what the slow path did, to FORK_INSIDE")                               \
-    X(FORK_CLAIM, "relaxed: elects who forks; FORK_CLOSE is the Dekker store")                     \
+    X(FORK_CLAIM, "acquire: what the last fork left in the gate, pairs with FORK_OPEN")            \
     X(FORK_CLOSE, "seq_cst: Dekker with GATE_CLOSED")                                              \
     X(FORK_GUESTS, "seq_cst: Dekker with GUEST_ENTER; acquires what guests did")                   \
     X(FORK_INSIDE, "seq_cst: Dekker with GATE_ENTER; acquires what slow paths did")                \
     X(FORK_OPEN,                                                                                   \
-      "release: the fork reads all that is before it; to GATE_CLOSED, before it changes")          \
+      "release: the fork reads all that is before it; to GATE_CLOSED, before it changes; to "      \
+      "FORK_CLAIM")                                                                                \
     X(FORK_HOOKS, "relaxed: the child has one thread; those it starts come after")                 \
     X(FORK_GUESTS_RESET, "relaxed: the child has one thread")                                      \
     X(FORK_OPEN_CHILD, "relaxed: as FORK_HOOKS")                                                   \

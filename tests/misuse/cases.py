@@ -174,7 +174,7 @@ def add_accesses(add):
     add('other', 'blocks follow each other (8 B)', 'order', (RANDOM, ANY, LIVES), (0, ANY, SEEN),
         sizes=(8,), probe=True)
     add('other', 'memory handed out again in another size (32 B)', 'retype', (TYPES, ANY, LIVES),
-        (0, ANY, SEEN), sizes=(32,), probe=True)
+        (RANDOM, ANY, MEASURED), (0, ANY, SEEN), sizes=(32,), probe=True)
     add('', '', 'sealed', (SEAL, ANY, LIVES), (0, ANY, SEEN), arguments=(), sizes=(0,))
     past = 'write past the end of %%p %%t at byte %d: 00%s, now 42%s'
     for count, text in (1, '1 byte'), (8, '8 bytes'), (32, '32 bytes'), (1 << 20, '1 MiB'):
