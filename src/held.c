@@ -284,9 +284,10 @@ static bool fits(const struct slab *s, const struct held_request *want)
 // in the place of another of its length, which has none.
 static bool may_lend(const struct held *held, size_t end)
 {
+    if (!MITIGATE_QUARANTINE || held->newest == NULL)
+        return false;
     const struct slab *s = held->newest;
-    return MITIGATE_QUARANTINE && s != NULL && stowed_of(s) != NULL && open_of(s) == end &&
-           own_load(&s->reached) == end;
+    return stowed_of(s) != NULL && open_of(s) == end && own_load(&s->reached) == end;
 }
 
 bool hak_held_lend(struct held *held, struct slab *to, size_t end)
