@@ -11,6 +11,7 @@ import random
 import re
 import subprocess
 import sys
+import tempfile
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -235,6 +236,53 @@ class Arms(unittest.TestCase):
         for wrong in ({}, {"seconds": 0.0}, {"seconds": 2.0, "rss_kib": -1.0}):
             with self.assertRaises(arms.Wrong):
                 tuner.Objective(wrong)
+
+
+class Trace(measure.Trace):
+    """A trace whose first replay takes 40 times as long as the next ones: it meets fresh memory.
+    Of the first runs the one with the number `disturbed` takes half a second more."""
+
+    REPEAT, FRESH, OWN = 50e-6, 2e-3, 10e-3
+
+    def __init__(self, disturbed=None):
+        super().__init__("none", "none", "none", 1)
+        self.disturbed = disturbed
+        self.runs = 0
+
+    def replay(self, settings, repeats):
+        seconds = self.FRESH + self.REPEAT * (repeats - 1) + 0.5 * (self.runs == self.disturbed)
+        self.runs += 1
+        return (measure.Measured(seconds + self.OWN, seconds + self.OWN, 3000),
+                {"seconds": seconds, "cpu_seconds": seconds, "rss_before_kib": 1000})
+
+
+class Calibration(unittest.TestCase):
+    def test_a_run_is_long(self):
+        """The first replay says little of how long many of them take; nor does one run."""
+        for disturbed in (None, *range(10)):
+            trace = Trace(disturbed)
+            measured = trace.run({})
+            self.assertGreaterEqual(measured.seconds, trace.SECONDS_MIN)
+            self.assertLess(measured.seconds, 2 * trace.SECONDS_MIN)
+            self.assertAlmostEqual(trace.own.cpu, trace.OWN)
+            self.assertEqual(measured.rss_kib, 2000)
+
+    def test_what_comes_before_counts(self):
+        """What an option makes the tool do before the replay begins is not in the tool's report."""
+        tool = """#!/usr/bin/python3
+import os, time
+while time.process_time() < ("prewarm=" in os.environ["HAKMEM_OPTIONS"]) * 0.3: pass
+print('{"seconds": 0.25, "cpu_seconds": 0, "rss_before_kib": 1, "rss_peak_kib": 2}')
+"""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "tool")
+            with open(path, "w", encoding="ascii") as script:
+                script.write(tool)
+            os.chmod(path, 0o755)
+            trace = measure.Trace(path, "none", "none", 60)
+            cpu = [trace.run(arms.complete(settings)).cpu
+                   for settings in ({}, {"prewarm": "16:1"})]
+            self.assertGreater(cpu[1], cpu[0] + 0.2)
 
 
 class Recorded(unittest.TextTestResult):

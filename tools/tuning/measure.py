@@ -74,7 +74,8 @@ class Trace:
     does before the replay begins counts as well."""
 
     SECONDS_MIN = 0.2
-    REPEATS_MAX = 10000
+    REPEATS_MAX = 100000
+    TRIES = 3  # of each number of repeats: the least counts, for another program may disturb one
 
     def __init__(self, tool, library, path, timeout, threads=False):
         self.line = [tool, "replay", "--json", "--preload", library, path]
@@ -96,13 +97,23 @@ class Trace:
         report = json.loads(done.stdout)
         return Measured(seconds, cpu, report["rss_peak_kib"]), report
 
+    def calibrate(self):
+        """Finds `repeats`, step by step, for the first replay is slower than the next ones: it
+        meets fresh memory; and `own`."""
+        repeats, seconds = 0, 0.0
+        while seconds < self.SECONDS_MIN and repeats < self.REPEATS_MAX:
+            wanted = repeats * self.SECONDS_MIN / max(seconds, 1e-6)
+            repeats = min(max(2 * repeats, math.ceil(wanted), 1), self.REPEATS_MAX)
+            tries = [self.replay(arms.DEFAULTS, repeats) for _ in range(self.TRIES)]
+            seconds = min(report["seconds"] for _, report in tries)
+        self.repeats = repeats
+        self.own = Measured(min(whole.seconds - report["seconds"] for whole, report in tries),
+                            min(whole.cpu - report["cpu_seconds"] for whole, report in tries),
+                            min(report["rss_before_kib"] for _, report in tries))
+
     def run(self, settings):
         if not self.repeats:
-            whole, report = self.replay(arms.DEFAULTS, 1)
-            self.own = Measured(whole.seconds - report["seconds"],
-                                whole.cpu - report["cpu_seconds"], report["rss_before_kib"])
-            self.repeats = min(math.ceil(self.SECONDS_MIN / max(report["seconds"], 1e-6)),
-                               self.REPEATS_MAX)
+            self.calibrate()
         whole, _ = self.replay(settings, self.repeats)
         return Measured(*(max(all_of_it - own, least) for all_of_it, own, least
                           in zip(whole, self.own, (1e-6, 1e-6, 1))))
