@@ -129,15 +129,35 @@ static void check_prefix(const struct worker *w, const struct block *b, const un
         report(w, b, when, kept - WORD, ~b->tag, get_word(p + kept - WORD));
 }
 
-static void count(struct worker *w, int64_t bytes)
+// A block counts as live from before it is asked for until after it is given: the watchdog, which
+// looks at any time, never sees memory of a block that it does not know.
+static void add_live(struct worker *w, int64_t bytes)
 {
     int64_t live = atomic_load_explicit(&w->live_bytes, memory_order_relaxed);
-    uint64_t ops = atomic_load_explicit(&w->ops, memory_order_relaxed);
 
     atomic_store_explicit(&w->live_bytes, live + bytes, memory_order_relaxed);
-    atomic_store_explicit(&w->ops, ops + 1, memory_order_relaxed);
+}
+
+static void begin_call(struct worker *w, const char *call, size_t wanted)
+{
+    add_live(w, (int64_t)wanted);
+    worker_op(w, call);
+    errno = 0;
+}
+
+// `gone`: bytes that are not live any more.
+static void end_call(struct worker *w, size_t gone)
+{
+    add_live(w, -(int64_t)gone);
     worker_op(w, NULL);
     worker_step(w);
+}
+
+static void count(struct worker *w)
+{
+    uint64_t ops = atomic_load_explicit(&w->ops, memory_order_relaxed);
+
+    atomic_store_explicit(&w->ops, ops + 1, memory_order_relaxed);
 }
 
 static void tag_block(struct worker *w, struct block *b)
@@ -165,8 +185,7 @@ static bool accept(struct worker *w, struct block *b, void *p, size_t n, const c
     int error = errno;
 
     if (p == NULL) {
-        worker_op(w, NULL);
-        worker_step(w);
+        end_call(w, n);
         if (!w->null_allowed || error != ENOMEM)
             load_fail(w, "%s of %zu bytes returned NULL with errno %d (%s)", call, n, error,
                       strerror(error));
@@ -178,19 +197,20 @@ static bool accept(struct worker *w, struct block *b, void *p, size_t n, const c
     *b = (struct block){ p, n, 0 };
     tag_block(w, b);
     paint(b);
-    count(w, (int64_t)n);
+    count(w);
+    end_call(w, 0);
     return true;
 }
 
 void block_adopt(struct worker *w, struct block *b, void *p, size_t n)
 {
+    add_live(w, (int64_t)n);
     accept(w, b, p, n, "allocation");
 }
 
 bool block_take(struct worker *w, struct block *b, size_t n)
 {
-    worker_op(w, "malloc");
-    errno = 0;
+    begin_call(w, "malloc", n);
     return accept(w, b, hak_malloc(n), n, "malloc");
 }
 
@@ -198,8 +218,7 @@ bool block_take_zeroed(struct worker *w, struct block *b, size_t n)
 {
     unsigned char *p;
 
-    worker_op(w, "calloc");
-    errno = 0;
+    begin_call(w, "calloc", n);
     p = hak_calloc(1, n);
     if (p != NULL) {
         for (size_t i = 0; i < n; i += i < FULL_DENSE_BYTES ? 1 : 509) {
@@ -216,8 +235,7 @@ bool block_take_aligned(struct worker *w, struct block *b, size_t align, size_t 
 {
     void *p;
 
-    worker_op(w, "aligned_alloc");
-    errno = 0;
+    begin_call(w, "aligned_alloc", n);
     p = hak_aligned_alloc(align, n);
     if ((uintptr_t)p % align != 0)
         load_fail(w, "aligned_alloc(%zu, %zu) returned %p", align, n, p);
@@ -231,13 +249,11 @@ bool block_resize(struct worker *w, struct block *b, size_t n)
     int error;
 
     block_check(w, b, "before realloc");
-    worker_op(w, "realloc");
-    errno = 0;
+    begin_call(w, "realloc", n);
     p = hak_realloc(b->p, n);
     error = errno;
     if (p == NULL) {
-        worker_op(w, NULL);
-        worker_step(w);
+        end_call(w, n);
         if (!w->null_allowed || error != ENOMEM)
             load_fail(w, "realloc of %p from %zu to %zu bytes returned NULL with errno %d (%s)",
                       (void *)old.p, old.n, n, error, strerror(error));
@@ -251,7 +267,8 @@ bool block_resize(struct worker *w, struct block *b, size_t n)
     b->n = n;
     tag_block(w, b);
     paint(b);
-    count(w, (int64_t)n - (int64_t)old.n);
+    count(w);
+    end_call(w, old.n);
     return true;
 }
 
@@ -266,7 +283,8 @@ void block_give(struct worker *w, struct block *b)
     worker_op(w, "free");
     hak_free(b->p);
     b->p = NULL;
-    count(w, -(int64_t)b->n);
+    count(w);
+    end_call(w, b->n);
 }
 
 void load_chance(struct worker *w, struct chances *c)

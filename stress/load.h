@@ -160,7 +160,7 @@ struct worker {
     // written by its thread, read by the watchdog
     _Alignas(64) _Atomic uint64_t steps;
     _Atomic uint64_t ops;
-    _Atomic int64_t live_bytes; // taken less given by this thread
+    _Atomic int64_t live_bytes; // taken or asked for, less given, by this thread
     _Atomic uint64_t serial;    // blocks taken through this slot so far
     _Atomic(const char *) op;   // the call it is in, NULL outside of the allocator
     _Atomic bool used;
