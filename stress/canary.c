@@ -12,9 +12,22 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../src/hakmem.h"
+#include "load.h"
 
-enum fault { NONE, TWICE, LOST, STALE, TORN, NULL_ONCE, MISALIGNED, HANG, GROWTH, KEPT, UNORDERED };
+enum fault {
+    NONE,
+    TWICE,
+    LOST,
+    STALE,
+    TORN,
+    NULL_ONCE,
+    MISALIGNED,
+    HANG,
+    GROWTH,
+    KEPT,
+    UNORDERED,
+    COUNTED,
+};
 
 static const struct {
     const char *name;
@@ -30,6 +43,7 @@ static const struct {
     { "growth", GROWTH },       // memory is taken and never given back
     { "kept", KEPT },           // what is free does not go back to the system
     { "unordered", UNORDERED }, // a block goes from thread to thread without an order
+    { "counted", COUNTED },     // nothing is wrong, if the watchdog knows of each block in time
 };
 
 static enum fault fault;
@@ -109,6 +123,8 @@ void *__wrap_hak_malloc(size_t n)
         take_and_keep();
     if (p == NULL)
         p = __real_hak_malloc(n);
+    if (fault == COUNTED && watch_live() < (int64_t)n)
+        load_fail(NULL, "%zu bytes are not counted as live", n);
     if (fault == MISALIGNED && turn(10000))
         return (char *)p + 8;
     if (fault == TWICE && turn(10000))
