@@ -345,8 +345,9 @@ static void test_short_guard(void **state)
     assert_true(hak_fence_move(s, end, true));
     refuse_hiding = false;
     assert_int_equal(own_load(&s->touched), page);
-    assert_true(hak_held_add(&held, s, end, 0)); // a mistake here would write to the guard
+    assert_true(hak_held_add(&held, s, end, 0));
     assert_int_equal(own_load(&s->touched), page);
+    assert_int_equal(own_load(&s->bytes), open); // the guard is no part of what is held
     run_in_child(&capture, read_byte, hak_slab_base(s) + open - 1);
     assert_int_equal(WIFSIGNALED(capture.status), MITIGATE_QUARANTINE);
     hak_held_release(&held, 0);
