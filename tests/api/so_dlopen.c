@@ -48,10 +48,11 @@ static const char host_source[] =
 
 static char folder[] = "/tmp/hakmem-dlopen-XXXXXX";
 
+// Valid until the thread's fourth call after this one.
 static char *in_folder(const char *name)
 {
-    static char paths[4][64];
-    static unsigned next;
+    static _Thread_local char paths[4][64];
+    static _Thread_local unsigned next;
     char *path = paths[next++ % COUNT_OF(paths)];
     snprintf(path, sizeof paths[0], "%s/%s", folder, name);
     return path;
@@ -95,6 +96,8 @@ static void load_use_unload(unsigned times)
 {
     for (unsigned i = 0; i < times; i++) {
         void *library = dlopen(in_folder("plugin.so"), RTLD_NOW | RTLD_LOCAL);
+        if (library == NULL)
+            dprintf(2, "%s\n", dlerror());
         CHILD_CHECK(library != NULL);
         kept_function kept = (kept_function)dlsym(library, "plugin_kept");
         malloc_function allocate = (malloc_function)dlsym(library, "plugin_malloc");
