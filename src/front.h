@@ -24,11 +24,14 @@ ALWAYS_INLINE bool front_is_beyond(size_t n)
 ALWAYS_INLINE void *front_pop(struct heap *h, size_t n, size_t *offset)
 {
     *offset = h->class_offset[(n + CANARY_BYTES + 15) >> 4];
-    void *p = hak_magazine_pop((struct magazine *)((char *)h + *offset));
-    if (unlikely(p == NULL))
-        return NULL;
+    return hak_magazine_pop((struct magazine *)((char *)h + *offset));
+}
+
+// Hands it out: the last that the hit path does.
+ALWAYS_INLINE void *front_take(void *p, size_t n, size_t offset)
+{
     if (MITIGATE_BLOCKS)
-        return hak_take_hardened(p, hak_heap_class_at(*offset), n);
+        return hak_take_hardened(p, hak_heap_class_at(offset), n);
     sanitize_take(p, n, hak_class_bytes(hak_class_of(n + CANARY_BYTES)));
     return p;
 }
@@ -42,7 +45,7 @@ ALWAYS_INLINE void *front_malloc_or(size_t n, void *(*slow)(size_t),
     if (unlikely(front_is_beyond(n)))
         return slow(n);
     void *p = front_pop(h, n, &offset);
-    return likely(p != NULL) ? p : missed(n, h, offset);
+    return likely(p != NULL) ? front_take(p, n, offset) : missed(n, h, offset);
 }
 
 ALWAYS_INLINE void *front_malloc(size_t n)
@@ -59,6 +62,7 @@ ALWAYS_INLINE void *front_calloc(size_t n)
     void *p = front_pop(h, n, &offset);
     if (unlikely(p == NULL))
         return hak_alloc_zeroed_missed(n, h, offset);
+    p = front_take(p, n, offset);
     if (!MITIGATE_ZERO)
         return __builtin_memset(p, 0, n);
     sanitize_defined(p, n);

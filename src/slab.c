@@ -45,6 +45,8 @@ void hak_slab_begin(struct slab *s, unsigned class_index, uint32_t units, bool z
     own_store(&s->free_blocks, blocks);
     own_store(&s->handed, 0);
     own_store(&s->touched, zero ? 0 : UINT64_MAX);
+    if (MITIGATE_RANDOM)
+        own_store(&s->reached, 0);
     own_store(&s->bytes, 0);
     s->place = PLACE_FULL;
     s->next = s->prev = NULL;
@@ -142,21 +144,22 @@ uint32_t hak_slab_take_touched(struct slab *s, void **out, uint32_t want)
     return count;
 }
 
-// From how many places, from a free block on, one is chosen: those that a program gets one after
-// the other lie near each other, or its caches fetch in vain.
+// From how many places, from a free block on, one is chosen, a power of two: those that a program
+// gets one after the other lie near each other, or its caches fetch in vain.
 static unsigned near_blocks(size_t block_bytes)
 {
-    return (unsigned)max_size(RANDOM_NEAR_BYTES / block_bytes, RANDOM_BLOCKS_MIN);
+    size_t blocks = max_size(RANDOM_NEAR_BYTES / block_bytes, RANDOM_BLOCKS_MIN);
+    return 1u << highest_bit(blocks);
 }
 
-// A set bit of x, which has one, within `near` places from its lowest on: the first from a random
-// place on, so those behind a gap are taken more often.
-static unsigned random_bit(uint64_t x, unsigned near, struct random_source *random)
+// A set bit of x, which has one, within `near` places from its lowest on: the first that is `skip`
+// places further or more, so those behind a gap are taken more often; or the lowest.
+static unsigned near_bit(uint64_t x, unsigned near, unsigned skip)
 {
     unsigned lowest = lowest_bit(x);
-    x &= UINT64_MAX >> (64 - near) << lowest;
-    unsigned from = lowest + hak_random_below(random, highest_bit(x) - lowest + 1);
-    return from + lowest_bit(x >> from);
+    x = x >> lowest & UINT64_MAX >> (64 - near);
+    uint64_t further = x >> skip;
+    return lowest + (further != 0 ? skip + lowest_bit(further) : 0);
 }
 
 // Takes up to `want` random ones of the free blocks that `among` allows in the word.
@@ -168,9 +171,11 @@ static uint32_t take_random_word(struct slab *s, unsigned w, uint64_t among, voi
     struct own_u64 *word = hak_slab_free_word(s, w);
     uint64_t bits = own_load(word) & among, taken = 0;
     unsigned near = near_blocks(block_bytes);
-    uint32_t count = 0;
-    for (; bits != 0 && count < want; count++) {
-        unsigned bit = random_bit(bits, near, random);
+    uint32_t count = 0, numbers = 0;
+    for (; bits != 0 && count < want; count++, numbers >>= 8) {
+        if (count % sizeof numbers == 0)
+            numbers = hak_random_bits(random, 8 * sizeof numbers);
+        unsigned bit = near_bit(bits, near, numbers % near);
         bits &= ~((uint64_t)1 << bit);
         taken |= (uint64_t)1 << bit;
         out[count] = base + bit * block_bytes;
@@ -205,15 +210,35 @@ static void touch_pages(char *p, size_t bytes)
     }
 }
 
+// The word of those below `words` that blocks are taken from first: that of the last time until it
+// has none left, then a random one.
+static unsigned first_word(const struct slab *s, unsigned words, struct random_source *random)
+{
+    unsigned latest = (unsigned)own_load(&s->reached);
+    bool goes_on = latest < words && own_load(hak_slab_free_word(s, latest)) != 0;
+    return goes_on || words == 0 ? latest : hak_random_below(random, words);
+}
+
+static void reverse(void **blocks, uint32_t count)
+{
+    for (void **last = blocks + count - 1; blocks < last; blocks++, last--) {
+        void *first = *blocks;
+        *blocks = *last;
+        *last = first;
+    }
+}
+
 uint32_t hak_slab_take_random(struct slab *s, void **out, uint32_t want, uint64_t among,
                               struct random_source *random)
 {
     uint32_t blocks = own_load(&s->blocks), end = own_load(&s->handed), count = 0;
     unsigned words = (end + 63) / 64;
-    unsigned w = end == 0 ? 0 : hak_random_below(random, words);
-    for (unsigned i = 0; i < words && count < want; i++, w = w + 1 == words ? 0 : w + 1)
+    unsigned w = first_word(s, words, random);
+    for (unsigned i = 0; i < words && count < want; i++, w = w + 1 == words ? 0 : w + 1) {
         count += take_random_word(s, w, among & bits_between(w, 0, end), out + count, want - count,
                                   random);
+        own_store(&s->reached, w);
+    }
     // Then those that were never handed out: some more of them, to the end of a word at most.
     uint32_t class_index = own_load(&s->class_index), more = window_blocks(class_index);
     size_t block_bytes = hak_class_bytes(class_index);
@@ -227,7 +252,9 @@ uint32_t hak_slab_take_random(struct slab *s, void **out, uint32_t want, uint64_
             touch_pages(hak_slab_base(s) + from * block_bytes, (end - from) * block_bytes);
         count += take_random_word(s, w, among & bits_between(w, from, end), out + count,
                                   want - count, random);
+        own_store(&s->reached, w);
     }
+    reverse(out, count);
     for (uint32_t i = 0; is_fresh && is_long && i < count; i++)
         touch_pages(out[i], block_bytes);
     note_taken(s, count, end);

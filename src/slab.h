@@ -57,6 +57,7 @@ struct slab {
     struct atomic_u32 live;              // large and huge: LIVE_* while the block is handed out
     // Large and huge, with held.h: bytes from their begin on that may be in memory; what lies
     // behind reads as zero. While the block is handed out its own need not be counted. Holder only.
+    // (Of a slab whose blocks are taken at random: the word that the latest came from. Owner only.)
     struct own_u64 reached;
 
     // The first words of its bitmaps: see hak_slab_free_word and hak_slab_remote_word.
@@ -142,7 +143,9 @@ void hak_slab_begin_block(struct slab *s, enum slab_state state, uint32_t units,
 // ascending addresses. Returns how many. Owner only.
 uint32_t hak_slab_take(struct slab *s, void **out, uint32_t want);
 
-// As hak_slab_take, but random ones, of those with a bit in `among` (of each word of 64 blocks).
+// As hak_slab_take, but random ones, of those with a bit in `among` (of each word of 64 blocks):
+// each near the lowest one of its word, so that a stack pops about ascending addresses. A word goes
+// on with the next call until it has none left; then comes a random one.
 struct random_source;
 uint32_t hak_slab_take_random(struct slab *s, void **out, uint32_t want, uint64_t among,
                               struct random_source *random);

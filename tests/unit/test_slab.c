@@ -350,6 +350,13 @@ static void test_take_random(void **state)
     }
 }
 
+// From how many places a block is chosen.
+static uint32_t near_of(unsigned class_index)
+{
+    size_t blocks = RANDOM_NEAR_BYTES / hak_class_bytes(class_index);
+    return 1u << highest_bit(max_size(blocks, RANDOM_BLOCKS_MIN));
+}
+
 // Each block is near the first free one of its word, so that those which follow each other are near
 // each other.
 static void test_near(void **state)
@@ -359,9 +366,7 @@ static void test_near(void **state)
     void *out[SLAB_BLOCKS_MAX];
     for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
         struct slab *s = begin(0, c, hak_classes[c].units, false);
-        uint32_t blocks = blocks_of(s), first = 0;
-        uint32_t near = (uint32_t)max_size(RANDOM_NEAR_BYTES / hak_class_bytes(c),
-                                           RANDOM_BLOCKS_MIN);
+        uint32_t blocks = blocks_of(s), first = 0, near = near_of(c);
         assert_int_equal(hak_slab_take(s, out, blocks), blocks);
         for (unsigned w = 0; w * 64 < blocks; w++)
             assert_int_equal(hak_slab_give(s, w, hak_slab_possible(s, w)), 0);
@@ -378,6 +383,48 @@ static void test_near(void **state)
             assert_true(first < blocks / 2);
         hak_slab_end(s);
     }
+}
+
+// What one call takes is popped in about the order of the addresses.
+static void test_about_ascending(void **state)
+{
+    (void)state;
+    static struct random_source random;
+    void *out[64];
+    for (unsigned c = CLASS_FIRST; c <= CLASS_LAST; c++) {
+        struct slab *s = begin(0, c, hak_classes[c].units, false);
+        uint32_t count = hak_slab_take_random(s, out, 64, UINT64_MAX, &random);
+        assert_int_equal(count, blocks_of(s) < 64 ? blocks_of(s) : 64);
+        for (uint32_t i = 0; i < count; i++)
+            assert_true(hak_slab_index(s, out[count - 1 - i]) < i + near_of(c));
+        hak_slab_end(s);
+    }
+}
+
+// A word that blocks were taken from goes on until it has none; then comes a random one.
+static void test_word_goes_on(void **state)
+{
+    (void)state;
+    static struct random_source random;
+    void *out[SLAB_BLOCKS_MAX];
+    uint32_t jumps = 0;
+    for (unsigned round = 0; round < 32; round++) {
+        struct slab *s = begin(0, CLASS_FIRST, 1, false);
+        uint32_t blocks = blocks_of(s), words = hak_slab_words(s), word = 0;
+        assert_int_equal(hak_slab_take(s, out, blocks), blocks);
+        for (unsigned w = 0; w < words; w++)
+            assert_int_equal(hak_slab_give(s, w, hak_slab_possible(s, w)), 0);
+        for (uint32_t i = 0; i < blocks; i++) {
+            bool goes_on = own_load(hak_slab_free_word(s, word)) != 0;
+            assert_int_equal(hak_slab_take_random(s, out, 1, UINT64_MAX, &random), 1);
+            uint32_t next = hak_slab_index(s, out[0]) / 64;
+            assert_true(i == 0 || !goes_on || next == word);
+            jumps += !goes_on && next != (word + 1) % words;
+            word = next;
+        }
+        hak_slab_end(s);
+    }
+    assert_true(jumps > 32);
 }
 
 // Blocks that nobody had come from few pages: a slab's memory is used bit by bit, and what was
@@ -430,12 +477,13 @@ static void test_fresh_pages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fresh_pages), cmocka_unit_test(test_window),
-        cmocka_unit_test(test_near),        cmocka_unit_test(test_begin_end),
-        cmocka_unit_test(test_model),       cmocka_unit_test(test_all_blocks),
-        cmocka_unit_test(test_index),       cmocka_unit_test(test_words),
-        cmocka_unit_test(test_ok_sees),     cmocka_unit_test(test_large_block),
-        cmocka_unit_test(test_take_random),
+        cmocka_unit_test(test_fresh_pages),  cmocka_unit_test(test_window),
+        cmocka_unit_test(test_near),         cmocka_unit_test(test_begin_end),
+        cmocka_unit_test(test_model),        cmocka_unit_test(test_all_blocks),
+        cmocka_unit_test(test_index),        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_ok_sees),      cmocka_unit_test(test_large_block),
+        cmocka_unit_test(test_take_random),  cmocka_unit_test(test_about_ascending),
+        cmocka_unit_test(test_word_goes_on),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }
