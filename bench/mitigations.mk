@@ -1,8 +1,8 @@
 # bench/mitigations.mk: the hardened flavour beside release, and what each mitigation costs.
 # These write their tables into SECURITY.md: mitigations-cost of instructions, and of whole programs
-# and traces; mitigations-whole of the latter; mitigations-programs of longer whole programs.
+# and traces; mitigations-whole of the latter alone.
 #   ROUNDS=7    runs of each program
-#   SECONDS=1   time and size for each mitigation too
+#   SECONDS=1   time and size of the traces for each mitigation too
 
 ifeq ($(FLAVOUR),hardened)
 PEERS += release=$(call hak_so,release,$(CC),default)
@@ -23,11 +23,9 @@ COST_NEEDS := $(call hak_so,release,$(CC),default) \
 cost_run = bench/mitigations --base=release=$(call hak_so,release,$(CC),default) \
     $(COST_WHOLE:%=--whole=%) --programs=$(BENCH_OUT) --write $(ROUNDS:%=--rounds=%)
 
-.PHONY: mitigations-cost mitigations-whole mitigations-programs
+.PHONY: mitigations-cost mitigations-whole
 mitigations-cost: $(BENCH_PROGRAMS) $(call hak_so,release,$(CC),default) \
     $(foreach l,$(COST_LIBRARIES),$(lastword $(subst =, ,$(l)))) ## each alone, and whole programs
 	$(cost_run) $(COST_LIBRARIES:%=--library=%) $(if $(SECONDS),--seconds)
 mitigations-whole: $(BENCH_PROGRAMS) $(COST_NEEDS) ## whole programs and traces alone
 	$(cost_run)
-mitigations-programs: $(BENCH_PROGRAMS) $(COST_NEEDS) ## of programs that run for a second and more
-	$(cost_run) --long

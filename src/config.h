@@ -156,6 +156,9 @@ _Static_assert(is_power_of_two_constant(MAGAZINE_BLOCKS_MAX + 1), "with the sent
 #define MITIGATE_BLOCKS                                                                           \
     (MITIGATE_STATE || MITIGATE_POINTERS || MITIGATE_ZERO || MITIGATE_CANARY || MITIGATE_SWEEP || \
      MITIGATE_QUARANTINE)
+// ... which is so little that it has its place on the hit paths.
+#define MITIGATES_BRIEFLY \
+    (!MITIGATE_ZERO && !MITIGATE_CANARY && !MITIGATE_SWEEP && !MITIGATE_QUARANTINE)
 #define USES_RANDOM (MITIGATE_RANDOM || MITIGATE_QUARANTINE || MITIGATE_GUARDS)
 // Blocks that are not handed out read as zero.
 #define FREE_IS_ZERO (MITIGATE_ZERO || MITIGATE_SWEEP)

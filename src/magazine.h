@@ -59,6 +59,12 @@ static inline uint32_t hak_magazine_batch(const struct magazine *m)
     return batch > least ? batch : least;
 }
 
+// The block that the next pop gives, or NULL.
+ALWAYS_INLINE void *hak_magazine_next(const struct magazine *m)
+{
+    return ((void **)own_load(&m->top))[-1]; // the sentinel if empty
+}
+
 // Pops the newest block; NULL if the magazine is empty.
 ALWAYS_INLINE void *hak_magazine_pop(struct magazine *m)
 {
