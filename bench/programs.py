@@ -114,14 +114,14 @@ def run_redis(folder, library, timeout, requests=REDIS_REQUESTS, environment=Non
         return report
 
 
-def run_trace(folder, name, repeats, library, timeout):
+def run_trace(folder, name, repeats, fill, library, timeout):
     """Replays a recorded program. Seconds are those of the replay, without loading the file."""
     path = os.path.join(TRACES, name + ".hkt")
     if not os.path.exists(path):
         raise Missing(f"{path} does not exist")
     report, output = launch(folder, library,
                             [os.path.join(folder, "hakmem-trace"), "replay", "--json", "--fill",
-                             "pages", "--repeat", repeats, path], timeout)
+                             fill, "--repeat", repeats, path], timeout)
     replayed = json.loads(output)
     report.update(ops=replayed["operations"], seconds=replayed["seconds"])
     return report

@@ -52,7 +52,7 @@ ROWS = (
         _row("short-lived threads", "threads", "--waves=1500"),
     ]
     + [
-        _row(f"trace {name}", "trace", name, repeats, short=name in SHORT_TRACES)
+        _row(f"trace {name}", "trace", name, repeats, "pages", short=name in SHORT_TRACES)
         for name, repeats in TRACES.items()
     ]
     + [

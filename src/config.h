@@ -198,12 +198,13 @@ _Static_assert(2 * GUARDS_MAX + 3 * HELD_TOTAL_MAX <= 49152, "a quarter is left 
 #define SUPERSLABS_AHEAD SMALL_OR(2u, 8u)
 // Blocks of size 0 that can be handed out at a time; more are served as one byte.
 #define EMPTY_BLOCKS SMALL_OR(4096u, 1u << 20)
-// Blocks that no one had are used from so many bytes of a slab at a time; each block is chosen from
-// so many bytes; either is so many blocks at least.
+// Blocks that no one had are used from so many bytes of a slab at a time, so many blocks at least;
+// each block is one of the first free ones of so many bytes together, so many blocks at least.
 #define RANDOM_WINDOW_BYTES SMALL_OR((size_t)512, (size_t)4096)
-#define RANDOM_NEAR_BYTES ((size_t)512)
 #define RANDOM_BLOCKS_MIN ((size_t)8)
-_Static_assert(RANDOM_NEAR_BYTES / MALLOC_ALIGN <= 64, "places of one word");
+#define RANDOM_NEAR_BYTES ((size_t)256)
+#define RANDOM_NEAR_MIN ((size_t)4)
+_Static_assert(RANDOM_NEAR_BYTES / MALLOC_ALIGN <= 64, "blocks of one word");
 // What a sweep looks at, of the blocks in a heap's slabs and magazines.
 #define SWEEP_BYTES_MAX ((size_t)256 << 10)
 // Of each heap, twice, for blocks of at most QUARANTINE_SHORT_MAX bytes and for longer ones: blocks

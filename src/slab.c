@@ -144,41 +144,36 @@ uint32_t hak_slab_take_touched(struct slab *s, void **out, uint32_t want)
     return count;
 }
 
-// From how many places, from a free block on, one is chosen, a power of two: those that a program
-// gets one after the other lie near each other, or its caches fetch in vain.
-static unsigned near_blocks(size_t block_bytes)
+// Of how many free blocks that follow each other one is chosen: those that a program gets one after
+// the other lie near each other, or its caches fetch in vain.
+static uint32_t near_blocks(size_t block_bytes)
 {
-    size_t blocks = max_size(RANDOM_NEAR_BYTES / block_bytes, RANDOM_BLOCKS_MIN);
-    return 1u << highest_bit(blocks);
+    return (uint32_t)max_size(RANDOM_NEAR_BYTES / block_bytes, RANDOM_NEAR_MIN);
 }
 
-// A set bit of x, which has one, within `near` places from its lowest on: the first that is `skip`
-// places further or more, so those behind a gap are taken more often; or the lowest.
-static unsigned near_bit(uint64_t x, unsigned near, unsigned skip)
-{
-    unsigned lowest = lowest_bit(x);
-    x = x >> lowest & UINT64_MAX >> (64 - near);
-    uint64_t further = x >> skip;
-    return lowest + (further != 0 ? skip + lowest_bit(further) : 0);
-}
-
-// Takes up to `want` random ones of the free blocks that `among` allows in the word.
+// Takes up to `want` random ones of the free blocks that `among` allows in the word, each of the
+// first ones that are left: Fisher and Yates' shuffle, with a bound on how far it reaches.
 static uint32_t take_random_word(struct slab *s, unsigned w, uint64_t among, void **out,
                                  uint32_t want, struct random_source *random)
 {
     size_t block_bytes = hak_class_bytes(own_load(&s->class_index));
     char *base = hak_slab_base(s) + (size_t)w * 64 * block_bytes;
     struct own_u64 *word = hak_slab_free_word(s, w);
-    uint64_t bits = own_load(word) & among, taken = 0;
-    unsigned near = near_blocks(block_bytes);
-    uint32_t count = 0, numbers = 0;
-    for (; bits != 0 && count < want; count++, numbers >>= 8) {
-        if (count % sizeof numbers == 0)
+    uint64_t taken = 0;
+    uint32_t near = near_blocks(block_bytes), there = 0, numbers = 0;
+    unsigned char left[64]; // from the next one on: those that are free and not taken
+    for (uint64_t bits = own_load(word) & among; bits != 0 && there < want + near; bits &= bits - 1)
+        left[there++] = (unsigned char)lowest_bit(bits);
+    uint32_t count = there < want ? there : want;
+    for (uint32_t next = 0; next < count; next++, numbers >>= 8) {
+        if (next % sizeof numbers == 0)
             numbers = hak_random_bits(random, 8 * sizeof numbers);
-        unsigned bit = near_bit(bits, near, numbers % near);
-        bits &= ~((uint64_t)1 << bit);
+        uint32_t choice = there - next < near ? there - next : near;
+        uint32_t at = next + ((numbers & 255) * choice >> 8);
+        unsigned bit = left[at];
+        left[at] = left[next];
         taken |= (uint64_t)1 << bit;
-        out[count] = base + bit * block_bytes;
+        out[next] = base + bit * block_bytes;
     }
     own_store(word, own_load(word) & ~taken);
     return count;
