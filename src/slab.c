@@ -205,21 +205,24 @@ static void touch_pages(char *p, size_t bytes)
     }
 }
 
-// The word of those below `words` that blocks are taken from first: that of the last time until it
-// has none left, then a random one.
-static unsigned first_word(const struct slab *s, unsigned words, struct random_source *random)
+// The word that blocks below `end` are taken from first: that of the last time until it has none
+// left, then a random one.
+static unsigned first_word(const struct slab *s, uint32_t end, uint64_t among,
+                           struct random_source *random)
 {
-    unsigned latest = (unsigned)own_load(&s->reached);
-    bool goes_on = latest < words && own_load(hak_slab_free_word(s, latest)) != 0;
-    return goes_on || words == 0 ? latest : hak_random_below(random, words);
+    unsigned words = (end + 63) / 64, latest = (unsigned)own_load(&s->reached);
+    if (latest < words &&
+        (own_load(hak_slab_free_word(s, latest)) & among & bits_between(latest, 0, end)) != 0)
+        return latest;
+    return words == 0 ? 0 : hak_random_below(random, words);
 }
 
 static void reverse(void **blocks, uint32_t count)
 {
-    for (void **last = blocks + count - 1; blocks < last; blocks++, last--) {
-        void *first = *blocks;
-        *blocks = *last;
-        *last = first;
+    for (uint32_t i = 0; i < count / 2; i++) {
+        void *first = blocks[i];
+        blocks[i] = blocks[count - 1 - i];
+        blocks[count - 1 - i] = first;
     }
 }
 
@@ -228,7 +231,7 @@ uint32_t hak_slab_take_random(struct slab *s, void **out, uint32_t want, uint64_
 {
     uint32_t blocks = own_load(&s->blocks), end = own_load(&s->handed), count = 0;
     unsigned words = (end + 63) / 64;
-    unsigned w = first_word(s, words, random);
+    unsigned w = first_word(s, end, among, random);
     for (unsigned i = 0; i < words && count < want; i++, w = w + 1 == words ? 0 : w + 1) {
         count += take_random_word(s, w, among & bits_between(w, 0, end), out + count, want - count,
                                   random);

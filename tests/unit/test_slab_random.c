@@ -144,6 +144,30 @@ static void test_word_goes_on(void **state)
     assert_true(jumps > 8);
 }
 
+// Of the word that was used last only blocks that somebody had count.
+static void test_word_is_used_up(void **state)
+{
+    (void)state;
+    static struct random_source random;
+    void *out[SLAB_BLOCKS_MAX];
+    unsigned class_index = hak_class_of(96); // of which a window is part of a word
+    uint32_t count = 128 + (uint32_t)(RANDOM_WINDOW_BYTES / 96), second = 0;
+    for (unsigned round = 0; round < 64; round++) {
+        struct slab *s = begin(class_index, false);
+        if (blocks_of(s) < 192) {
+            hak_slab_end(s);
+            skip();
+        }
+        assert_int_equal(hak_slab_take_random(s, out, count, UINT64_MAX, &random), count);
+        assert_int_equal(own_load(&s->handed), count);
+        for (unsigned w = 0; w < 2; w++)
+            assert_int_equal(hak_slab_give(s, w, UINT64_MAX), 0);
+        second += take_one(s, &random) / 64 == 1;
+        hak_slab_end(s);
+    }
+    assert_in_range(second, 1, 63);
+}
+
 // Blocks that nobody had come from few pages: a slab's memory is used bit by bit, and what was
 // never chosen from is known as that.
 static void test_window(void **state)
@@ -198,6 +222,7 @@ int main(void)
         cmocka_unit_test(test_distances),
         cmocka_unit_test(test_about_ascending),
         cmocka_unit_test(test_word_goes_on),
+        cmocka_unit_test(test_word_is_used_up),
         cmocka_unit_test(test_window),
         cmocka_unit_test(test_fresh_pages),
     };
