@@ -205,16 +205,19 @@ static void touch_pages(char *p, size_t bytes)
     }
 }
 
-// The word that blocks below `end` are taken from first: that of the last time until it has none
-// left, then a random one.
-static unsigned first_word(const struct slab *s, uint32_t end, uint64_t among,
-                           struct random_source *random)
+// The word that blocks below `end` are taken from next: the latest until it has none left, then the
+// first that has some from a random one on. UINT32_MAX if none has.
+static unsigned next_word(const struct slab *s, uint32_t end, uint64_t among,
+                          struct random_source *random)
 {
-    unsigned words = (end + 63) / 64, latest = (unsigned)own_load(&s->reached);
-    if (latest < words &&
-        (own_load(hak_slab_free_word(s, latest)) & among & bits_between(latest, 0, end)) != 0)
-        return latest;
-    return words == 0 ? 0 : hak_random_below(random, words);
+    unsigned words = (end + 63) / 64, w = (unsigned)own_load(&s->reached);
+    for (unsigned i = 0; i <= words && words != 0; i++) {
+        if (w < words &&
+            (own_load(hak_slab_free_word(s, w)) & among & bits_between(w, 0, end)) != 0)
+            return w;
+        w = i == 0 ? hak_random_below(random, words) : w + 1 == words ? 0 : w + 1;
+    }
+    return UINT32_MAX;
 }
 
 static void reverse(void **blocks, uint32_t count)
@@ -230,9 +233,8 @@ uint32_t hak_slab_take_random(struct slab *s, void **out, uint32_t want, uint64_
                               struct random_source *random)
 {
     uint32_t blocks = own_load(&s->blocks), end = own_load(&s->handed), count = 0;
-    unsigned words = (end + 63) / 64;
-    unsigned w = first_word(s, end, among, random);
-    for (unsigned i = 0; i < words && count < want; i++, w = w + 1 == words ? 0 : w + 1) {
+    unsigned w;
+    while (count < want && (w = next_word(s, end, among, random)) != UINT32_MAX) {
         count += take_random_word(s, w, among & bits_between(w, 0, end), out + count, want - count,
                                   random);
         own_store(&s->reached, w);
@@ -245,11 +247,14 @@ uint32_t hak_slab_take_random(struct slab *s, void **out, uint32_t want, uint64_
     while (count < want && end < blocks) {
         uint32_t from = end;
         w = from / 64;
-        end = (uint32_t)min_size(min_size(from + more, ((size_t)w + 1) * 64), blocks);
+        uint32_t to = (uint32_t)min_size(min_size(from + more, ((size_t)w + 1) * 64), blocks);
+        uint64_t window = among & bits_between(w, from, to);
+        if (window == 0) // of those that are asked for none is new
+            break;
+        end = to;
         if (is_fresh && !is_long)
             touch_pages(hak_slab_base(s) + from * block_bytes, (end - from) * block_bytes);
-        count += take_random_word(s, w, among & bits_between(w, from, end), out + count,
-                                  want - count, random);
+        count += take_random_word(s, w, window, out + count, want - count, random);
         own_store(&s->reached, w);
     }
     reverse(out, count);

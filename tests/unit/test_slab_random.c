@@ -144,6 +144,43 @@ static void test_word_goes_on(void **state)
     assert_true(jumps > 8);
 }
 
+// Also within one call: with a free block in each word they come in no foreseeable order.
+static void test_words_in_one_call(void **state)
+{
+    (void)state;
+    static struct random_source random;
+    void *out[SLAB_BLOCKS_MAX];
+    uint32_t jumps = 0;
+    for (unsigned round = 0; round < 64; round++) {
+        struct slab *s = begin(CLASS_FIRST, false);
+        uint32_t words = hak_slab_words(s);
+        assert_int_equal(hak_slab_take(s, out, blocks_of(s)), blocks_of(s));
+        for (unsigned w = 0; w < words; w++)
+            assert_int_equal(hak_slab_give(s, w, (uint64_t)1 << round), 0);
+        assert_int_equal(hak_slab_take_random(s, out, words, UINT64_MAX, &random), words);
+        for (uint32_t i = 1; i < words; i++) {
+            uint32_t before = hak_slab_index(s, out[i]) / 64;
+            jumps += hak_slab_index(s, out[i - 1]) / 64 != (before + 1) % words;
+        }
+        hak_slab_end(s);
+    }
+    assert_true(jumps > 32);
+}
+
+// A call for blocks that were used leaves those that nobody had as they are.
+static void test_new_ones_stay(void **state)
+{
+    (void)state;
+    static struct random_source random;
+    void *out[8];
+    struct slab *s = begin(hak_class_of(ZERO_TRACKED_MIN), true);
+    assert_int_equal(hak_slab_take_random(s, out, 8, own_load(&s->touched), &random), 0);
+    assert_int_equal(own_load(&s->handed), 0);
+    assert_non_null(hak_slab_take_untouched_random(s, &random));
+    assert_in_range(own_load(&s->handed), 1, RANDOM_BLOCKS_MIN);
+    hak_slab_end(s);
+}
+
 // Of the word that was used last only blocks that somebody had count.
 static void test_word_is_used_up(void **state)
 {
@@ -222,6 +259,8 @@ int main(void)
         cmocka_unit_test(test_distances),
         cmocka_unit_test(test_about_ascending),
         cmocka_unit_test(test_word_goes_on),
+        cmocka_unit_test(test_words_in_one_call),
+        cmocka_unit_test(test_new_ones_stay),
         cmocka_unit_test(test_word_is_used_up),
         cmocka_unit_test(test_window),
         cmocka_unit_test(test_fresh_pages),
