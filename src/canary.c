@@ -71,6 +71,11 @@ void hak_canary_write_behind(void *p, size_t n, size_t room)
     __builtin_memcpy(place, &canary, bytes);
 }
 
+void hak_canary_check_zero(const void *p, unsigned tag, size_t from, size_t bytes)
+{
+    tell_slack(p, tag, from, from + bytes);
+}
+
 void hak_canary_check_behind(const void *block, unsigned tag, size_t n, size_t room)
 {
     const char *p = block;

@@ -87,4 +87,7 @@ bool hak_canary_slack_long_ok(const void *p, size_t bytes, size_t n);
 void hak_canary_write_behind(void *p, size_t n, size_t room);
 void hak_canary_check_behind(const void *p, unsigned tag, size_t n, size_t room);
 
+// The `bytes` bytes of p from `from` on must be zero: nobody asked for them.
+void hak_canary_check_zero(const void *p, unsigned tag, size_t from, size_t bytes);
+
 #endif

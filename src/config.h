@@ -163,6 +163,8 @@ _Static_assert(is_power_of_two_constant(MAGAZINE_BLOCKS_MAX + 1), "with the sent
 // Blocks that are not handed out read as zero.
 #define FREE_IS_ZERO (MITIGATE_ZERO || MITIGATE_SWEEP)
 #define CANARY_BYTES (MITIGATE_CANARY ? (size_t)8 : (size_t)0)
+// Of what lies between a block that grew and its guard, so many bytes are looked at.
+#define CANARY_ROOM ((size_t)64)
 // Requests above are served by the large tier.
 #define CLASS_REQUEST_MAX (CLASS_SIZE_MAX - CANARY_BYTES)
 

@@ -62,11 +62,21 @@ static uint32_t units_for(size_t n)
 
 // ---- canary: behind the bytes that were asked for, to the end of their last page ----
 
+// Bytes between the end of a block that grew and its guard, the first of them: they are zero.
+static size_t room_behind(const struct slab *s, size_t end)
+{
+    if (!MITIGATE_GUARDS || !FREE_IS_ZERO || own_load(&s->touched) == 0)
+        return 0;
+    return min_size(hak_fence_open_bytes(s) - end, CANARY_ROOM);
+}
+
 static void check_canary(const struct slab *s)
 {
-    size_t n = own_load(&s->bytes);
-    sanitize_open(hak_slab_base(s) + n, end_for(n) - n);
-    hak_canary_check_behind(hak_slab_base(s), own_load(&s->class_index), n, end_for(n) - n);
+    size_t n = own_load(&s->bytes), end = end_for(n), room = room_behind(s, end);
+    char *base = hak_slab_base(s);
+    sanitize_open(base + n, end + room - n);
+    hak_canary_check_behind(base, own_load(&s->class_index), n, end - n);
+    hak_canary_check_zero(base, own_load(&s->class_index), end, room);
 }
 
 // The block has n bytes from now on; the pages to its end are accessible. Nothing is left of the
@@ -396,8 +406,11 @@ bool hak_large_resize(struct heap *h, struct slab *s, size_t n)
     set_bytes(s, n);
     if (gives)
         give_tail(h, s, units);
-    if (MITIGATE_GUARDS && end <= before)
+    if (MITIGATE_GUARDS && end <= before) {
         (void)hak_fence_move(s, end, false);
+        if (FREE_IS_ZERO && hak_fence_open_bytes(s) > end) // there was none, or the system refused
+            __builtin_memset(hak_slab_base(s) + end, 0, before - end);
+    }
     hak_count(&h->counters.large_bytes, end - before);
     sanitize_take_more(hak_slab_base(s), n, units * UNIT_SIZE);
     return true;

@@ -188,6 +188,9 @@ def add_accesses(add):
                 (SWEEP, BIG, MEASURED), (RANDOM, ANY, MEASURED),
                 (0, ANY, LIVES if count < 64 else MEASURED),
                 arguments=('SIZE', str(count)), sizes=(size,))
+    # It grows in its place, and its guard may lie further away.
+    add('', '', 'overflow_grown', (CANARY, ANY, past % (307200, '', '')), (0, ANY, MEASURED),
+        arguments=('SIZE', '307200'), sizes=(300000,))
     for count, text in (1, '1 byte'), (8, '8 bytes'), (32, '32 bytes'), (1 << 20, '1 MiB'):
         add('underflow', text, 'write_before', (GUARDS, BIG, SEGV if count < 64 else MEASURED),
             (0, ANY, MEASURED), arguments=('SIZE', str(count)))
