@@ -76,8 +76,7 @@ static void expect_shuffled(size_t n, void (*give)(void *p, size_t n))
     static char *blocks[BLOCKS];
     uint32_t pairs = 0, backwards = 0;
     hak_free(hak_malloc(n));
-    const struct quarantine *q =
-        &hak_heap_extra(tls_heap())->quarantines[n > QUARANTINE_SHORT_MAX];
+    const struct quarantine *q = &hak_heap_extra(tls_heap())->quarantines[n > QUARANTINE_SHORT_MAX];
     for (unsigned round = 0; round < ROUNDS; round++) {
         hak_malloc_trim(0); // none waits
         for (uint32_t i = 0; i < BLOCKS; i++)
