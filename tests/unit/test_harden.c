@@ -3,11 +3,20 @@
 #define _GNU_SOURCE 1
 #include "support.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 
+#include "empty.h"
 #include "hakmem.h"
 #include "harden.h"
 #include "options.h"
+#include "sampled.h"
+
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
 
 enum { THREADS = 4, ROUNDS = 20000 };
 
@@ -103,16 +112,40 @@ static void expect_sealed(const void *p)
     assert_int_equal(stopped, MITIGATE_SEAL);
 }
 
+static void *const sealed[] = {
+    &hak_options, &hak_class_table, &hak_empty,         &hak_sampled,
+    &hak_arena,   &hak_live,        &hak_canary_secret, &hak_zero_width,
+};
+enum { SEALED = sizeof sealed / sizeof sealed[0] };
+
 static void test_seal(void **state)
 {
     (void)state;
     if (MITIGATE_SEAL && sysconf(_SC_PAGESIZE) > (long)SEAL_BYTES)
         skip();
-    expect_sealed(&hak_options);
-    expect_sealed(&hak_arena);
-    expect_sealed(&hak_class_table);
-    if (MITIGATE_STATE)
-        expect_sealed(&hak_live);
+    for (unsigned i = 0; i < SEALED; i++)
+        expect_sealed(sealed[i]);
+}
+
+// Who can call mprotect does not get the page back either, if the kernel knows how to seal it. The
+// page that is sealed to learn that stays until the process ends.
+static void test_seal_stays(void **state)
+{
+    (void)state;
+    size_t bytes = (size_t)sysconf(_SC_PAGESIZE);
+    if (!MITIGATE_SEAL || bytes > SEAL_BYTES)
+        skip();
+    void *page = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(page, MAP_FAILED);
+    if (syscall(SYS_mseal, page, bytes, 0L) != 0) {
+        munmap(page, bytes);
+        skip(); // before Linux 6.10
+    }
+    for (unsigned i = 0; i < SEALED; i++) {
+        errno = 0;
+        assert_int_equal(mprotect(sealed[i], SEAL_BYTES, PROT_READ | PROT_WRITE), -1);
+        assert_int_equal(errno, EPERM);
+    }
 }
 
 // ---- no random bytes, and a block that is handed out twice ----
@@ -225,9 +258,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_free_wins),  cmocka_unit_test(test_live_bits),
-        cmocka_unit_test(test_seal),           cmocka_unit_test(test_no_secret),
-        cmocka_unit_test(test_taken_twice),    cmocka_unit_test(test_states_of_purged_units),
-        cmocka_unit_test(test_resize_overrun), cmocka_unit_test(test_no_block_sized),
+        cmocka_unit_test(test_seal),           cmocka_unit_test(test_seal_stays),
+        cmocka_unit_test(test_no_secret),      cmocka_unit_test(test_taken_twice),
+        cmocka_unit_test(test_resize_overrun), cmocka_unit_test(test_states_of_purged_units),
+        cmocka_unit_test(test_no_block_sized),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

@@ -3,16 +3,22 @@
 #include "support.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
 
 #include <seam/os.h>
 
 #define MIB ((size_t)1 << 20)
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
 
 static struct {
     unsigned interrupts; // so many calls come back with EINTR first
     bool no_proc, bad_fstat, bad_read, no_entropy;
+    const void *sealed; // what mseal was called for
+    size_t sealed_bytes;
 } odd;
 
 static bool interrupted(void)
@@ -42,6 +48,12 @@ long __wrap_syscall(long number, ...)
     if ((number == SYS_openat && odd.no_proc) || (number == SYS_read && odd.bad_read) ||
         (number == SYS_fstat && odd.bad_fstat)) {
         errno = EIO;
+        return -1;
+    }
+    if (number == SYS_mseal) { // a kernel that knows none
+        odd.sealed = (const void *)a[0];
+        odd.sealed_bytes = (size_t)a[1];
+        errno = ENOSYS;
         return -1;
     }
     return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
@@ -113,11 +125,30 @@ static void test_no_proc(void **state)
     assert_true(WIFEXITED(capture.status) && WEXITSTATUS(capture.status) == 3);
 }
 
+// The kernel is asked to seal what became read-only, nothing else; that it cannot is no failure.
+static void test_no_mseal(void **state)
+{
+    (void)state;
+    size_t bytes = 2 * (size_t)sysconf(_SC_PAGESIZE);
+    void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(pages, MAP_FAILED);
+    errno = 81;
+    assert_true(hak_os_protect_read(pages, bytes));
+    assert_ptr_equal(odd.sealed, pages);
+    assert_int_equal(odd.sealed_bytes, bytes);
+    odd.sealed = NULL;
+    munmap(pages, bytes);
+    assert_false(hak_os_protect_read(pages, bytes));
+    assert_null(odd.sealed);
+    assert_int_equal(errno, 81);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_odd_calls),
         cmocka_unit_test(test_no_proc),
+        cmocka_unit_test(test_no_mseal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

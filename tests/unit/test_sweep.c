@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#include <seam/tls.h>
+
 #include "attach.h"
 #include "hakmem.h"
 #include "sweep.h"
@@ -61,10 +63,56 @@ static void test_freed(void **state)
     sweep();
 }
 
+static bool in_magazine(const char *p)
+{
+    const struct magazine *m = &tls_heap()->magazines[hak_tag_of(p)];
+    for (uint32_t i = 1, count = hak_magazine_count(m); i <= count; i++)
+        if (hak_magazine_slots(m)[i] == p)
+            return true;
+    return false;
+}
+
+// Frees so much of another class, of somewhat longer blocks, that the quarantine has nothing
+// else.
+static void push_out(size_t n)
+{
+    for (unsigned i = 0; i < 20 * HEAP_WAITING_MAX; i++)
+        hak_free(hak_malloc(n + n / 2 + 16));
+}
+
+static void test_magazine(void **state)
+{
+    (void)state;
+    if (!MITIGATE_SWEEP)
+        skip();
+    enum { BLOCKS = 64 };
+    static const size_t sizes[] = { 16, 100, UNIT_SIZE / 10 };
+    for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        char *blocks[BLOCKS], *found = NULL;
+        for (unsigned j = 0; j < BLOCKS; j++) {
+            blocks[j] = hak_malloc(sizes[i]);
+            assert_non_null(blocks[j]);
+            memset(blocks[j], 1, sizes[i]);
+        }
+        for (unsigned j = 1; j < BLOCKS; j++)
+            hak_free(blocks[j]);
+        push_out(sizes[i]);
+        for (unsigned j = 1; j < BLOCKS; j++)
+            found = in_magazine(blocks[j]) ? blocks[j] : found;
+        assert_non_null(found);
+        for (uint32_t j = 0; MITIGATE_QUARANTINE && j < HEAP_WAITING_MAX; j++)
+            assert_ptr_not_equal(hak_heap_waiting(tls_heap(), j), found);
+        expect_found(found);
+        hak_free(blocks[0]);
+    }
+    sweep();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_freed),
+        cmocka_unit_test(test_magazine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
