@@ -71,9 +71,9 @@ static size_t bytes_for(size_t n)
     return round_up(max_size(n, 1) + CANARY_BYTES, os_page_size());
 }
 
-static size_t usable_of(size_t n, size_t bytes)
+size_t hak_mapped_usable_for(size_t n)
 {
-    return MITIGATE_CANARY ? max_size(n, 1) : bytes;
+    return MITIGATE_CANARY ? max_size(n, 1) : bytes_for(n);
 }
 
 static void check_canary(const void *p, size_t bytes, size_t usable)
@@ -163,7 +163,7 @@ static void take_out(struct cell *c)
 void *hak_mapped_alloc(size_t n, size_t align)
 {
     size_t page = os_page_size();
-    size_t bytes = bytes_for(n), usable = usable_of(n, bytes);
+    size_t bytes = bytes_for(n), usable = hak_mapped_usable_for(n);
     void *p = os_reserve(bytes, max_size(align, page));
     if (p == NULL)
         return NULL;
@@ -227,7 +227,7 @@ bool hak_mapped_was_freed(const void *p)
 
 void *hak_mapped_resize(void *p, size_t n)
 {
-    size_t bytes = bytes_for(n), usable = usable_of(n, bytes);
+    size_t bytes = bytes_for(n), usable = hak_mapped_usable_for(n);
     lock_acquire(&registry.lock);
     struct cell *c = find(p);
     size_t old_bytes = c != NULL ? c->bytes : 0, old_usable = c != NULL ? c->usable : 0;

@@ -14,6 +14,9 @@ void *hak_mapped_alloc(size_t n, size_t align);
 // Bytes of the mapping that begins at p; 0 if p is none.
 size_t hak_mapped_usable(const void *p);
 
+// What hak_mapped_usable says of a block of n bytes: whole pages, or n if there are canaries.
+size_t hak_mapped_usable_for(size_t n);
+
 // Unmaps the block at p. False: p is none (or was freed by someone else just now).
 bool hak_mapped_free(void *p);
 

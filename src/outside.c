@@ -67,11 +67,20 @@ size_t hak_outside_usable(const void *p, enum fault foreign, enum fault invalid)
 
 void hak_outside_check_sized(const void *p, size_t n, bool kept)
 {
-    if (MITIGATE_EMPTY && hak_empty_has(p) && n != 0)
-        hak_fault(FAULT_SIZE_MISMATCH, p, TAG_EMPTY);
-    if (hak_sampled_has(p)) {
-        size_t bytes = hak_outside_usable(p, FAULT_FOREIGN_FREE, FAULT_DOUBLE_FREE);
-        if (n != bytes && !(kept && n < bytes))
-            hak_fault(FAULT_SIZE_MISMATCH, p, TAG_NONE);
+    if (MITIGATE_EMPTY && hak_empty_has(p)) {
+        if (n != 0)
+            hak_fault(FAULT_SIZE_MISMATCH, p, TAG_EMPTY);
+        return;
     }
+    bool sampled = hak_sampled_has(p);
+    if (!sampled && (p == NULL || !hak_mapped_any()))
+        return;
+    hak_enter_as_guest();
+    size_t bytes = sampled ? hak_sampled_usable(p, FAULT_DOUBLE_FREE) : hak_mapped_usable(p);
+    hak_leave_as_guest();
+    if (bytes == 0) // free tells what is no block
+        return;
+    size_t asked = sampled ? n : hak_mapped_usable_for(n);
+    if (asked != bytes && !(kept && n < bytes))
+        hak_fault(FAULT_SIZE_MISMATCH, p, sampled ? TAG_NONE : TAG_HUGE);
 }

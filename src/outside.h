@@ -14,7 +14,8 @@ void hak_outside_free(void *p, const void *call_site);
 // and no block that is handed out begins there.
 size_t hak_outside_usable(const void *p, enum fault foreign, enum fault invalid);
 
-// Hardened: a block of n bytes must be what p is, unless `kept` (alloc.c).
+// Hardened: p must be what an allocation of n bytes can be, or, if `kept` (sized.c), of more; NULL
+// and what is no block pass.
 void hak_outside_check_sized(const void *p, size_t n, bool kept);
 
 #endif

@@ -1,5 +1,6 @@
 // sized.c: with a canary sizes are compared to the byte, for blocks of a class where these are
-// freed (alloc.c), else with the class, large ones to the page; sampled ones always to the byte.
+// freed (alloc.c), else with the class, large ones and mappings to the page; sampled ones always to
+// the byte.
 //
 // A block may be larger than was asked for: realloc leaves a block in place from half its bytes on,
 // and where memory is short at any size; `blocks_kept` says that the second has happened to one

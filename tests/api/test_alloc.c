@@ -225,6 +225,12 @@ static void sized_frees(void **state)
         hak_free_sized(p, n);
         assert_non_null(p = hak_aligned_alloc(256, n));
         hak_free_aligned_sized(p, 256, n);
+        // In a mapping of its own, which is resized, then perhaps moved into the arena.
+        assert_non_null(p = hak_aligned_alloc(MIB(256), n));
+        hak_free_aligned_sized(p, MIB(256), n);
+        assert_non_null(p = hak_aligned_alloc(MIB(256), n));
+        assert_non_null(p = hak_realloc(p, MIB(3) + n));
+        hak_free_sized(p, MIB(3) + n);
     }
 }
 

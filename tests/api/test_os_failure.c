@@ -226,9 +226,9 @@ static void ten_thousand_failures(void **state)
 // A shrinking realloc succeeds also where nothing smaller can be had; then a sized free of it, too.
 static void shrink_in_place(void)
 {
-    for (unsigned i = 0; i < 4; i++) {
-        static const size_t sizes[] = { 9000, KIB(60), MIB(1), MIB(9) };
-        char *p = hak_malloc(sizes[i]);
+    for (unsigned i = 0; i < 5; i++) { // the last in a mapping of its own
+        static const size_t sizes[] = { 9000, KIB(60), MIB(1), MIB(9), MIB(9) };
+        char *p = i < 4 ? hak_malloc(sizes[i]) : hak_aligned_alloc(MIB(256), sizes[i]);
         CHILD_CHECK(p != NULL);
         pattern_fill(p, 3000, i);
         inject.commit_left = 0;

@@ -228,6 +228,16 @@ def add_others(add):
                               (100, 100, LIVES), (700000, 700000, LIVES)):
         add('', '', 'sized_free', (POINTERS, ANY, what), (0, ANY, LIVES),
             arguments=('SIZE', str(other)), sizes=(size,))
+    # A block in a mapping of its own is huge, whatever its size.
+    wrong = wrong.replace('%t', '(huge)')
+    for size, others in (100, (0, 99, 101, 5000)), (8388608, (100, 8380000, 8388607, 9000000)):
+        for other in others:
+            same_page = ((POINTERS, CANARY), ANY, LIVES)
+            add('', '', 'sized_free_mapped', *([same_page] if abs(other - size) <= 100 else []),
+                (POINTERS, ANY, wrong), (0, ANY, LIVES), arguments=('SIZE', str(other)),
+                sizes=(size,))
+    add('', '', 'sized_free_mapped', (0, ANY, LIVES), arguments=('SIZE', 'SIZE'),
+        sizes=(100, 8388608))
     add('legal', 'a forked child frees its parent\'s block', 'legal_fork', (0, ANY, LIVES),
         sizes=SIZES)
     add('legal', 'a block freed after its thread\'s exit', 'legal_thread', (0, ANY, LIVES),
