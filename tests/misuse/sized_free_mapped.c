@@ -1,5 +1,5 @@
-// Frees a block of SIZE bytes in a mapping of its own, which its alignment asks for, as one of WRONG
-// bytes.
+// Frees a block of SIZE bytes, which lies in a mapping of its own for its alignment, as one of
+// WRONG bytes.
 #include "misuse.h"
 
 #define ALIGN ((size_t)256 << 20)
