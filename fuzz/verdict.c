@@ -72,11 +72,30 @@ _Noreturn void verdict_end(struct exec *exec)
 
 // ---- the parent ----
 
+// Behind hexadecimal numbers, with a blank between each two of them; `at` if there is none.
+static const char *behind_numbers(const char *at)
+{
+    static const char digits[] = "0123456789abcdef";
+    at += strspn(at, digits);
+    while (*at == ' ' && strspn(at + 1, digits) != 0)
+        at += 1 + strspn(at + 1, digits);
+    return at;
+}
+
 static void take_text(struct judgement *j, const char *said, const char *mark)
 {
-    const char *at = strstr(said, mark);
+    static const char place[] = " at byte "; // and the bytes of a block follow
+    const char *at = strstr(said, mark), *bytes, *end;
     size_t n = 0;
-    for (at = at ? at + strlen(mark) : ""; *at && *at != '\n' && n + 1 < sizeof j->text;) {
+    at = at ? at + strlen(mark) : "";
+    bytes = strstr(at, place);
+    bytes = bytes ? bytes + strlen(place) : at + strlen(at);
+    while (*at && *at != '\n' && n + 1 < sizeof j->text) {
+        if (at >= bytes && at[-1] == ' ' && (end = behind_numbers(at)) != at) {
+            j->text[n++] = '#';
+            at = end;
+            continue;
+        }
         bool in_word = n && ((j->text[n - 1] >= 'a' && j->text[n - 1] <= 'z') ||
                              j->text[n - 1] == '_' || j->text[n - 1] == '.');
         bool hex = at[0] == '0' && at[1] == 'x';

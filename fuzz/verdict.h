@@ -18,7 +18,7 @@ extern const char *const verdict_names[VERDICT_COUNT];
 
 struct judgement {
     enum verdict verdict;
-    char text[160]; // what was said, numbers as '#'
+    char text[160]; // what was said, numbers as '#', and the bytes of a block
 };
 
 // ---- in the child, which ends in all of them ----

@@ -171,6 +171,30 @@ static void test_places(void **state)
     hak_free(large);
 }
 
+// Lines that differ in numbers and bytes alone are one text.
+static void test_texts(void **state)
+{
+    (void)state;
+    static const char *const texts[][2] = {
+        { "corrupt record for 0x7f0123456780 (class 5, 80 bytes)",
+          "corrupt record for # (class #, # bytes)" },
+        { "write after free of 0x7f0123456780 (class 5, 80 bytes) at byte 19: 00, now 41",
+          "write after free of # (class #, # bytes) at byte #: #, now #" },
+        { "write past the end of 0xab (huge) at byte 0: be 00 1f, now ad 4e e1\nmore at byte 1 2",
+          "write past the end of # (huge) at byte #: #, now #" },
+        { "use after free of 0xab (sampled, 100 bytes) at byte 5",
+          "use after free of # (sampled, # bytes) at byte #" },
+        { "says be or 3 ad 4", "says be or # ad #" },
+    };
+    for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
+        char said[200];
+        snprintf(said, sizeof said, "before\nhakmem: %s\n", texts[i][0]);
+        struct judgement j = verdict_judge(&(struct trial){ .status = SIGABRT, .said = said });
+        assert_int_equal(j.verdict, VERDICT_FAULT);
+        assert_string_equal(j.text, texts[i][1]);
+    }
+}
+
 // The operation counts through all fields of a structure: each of its fields is reached.
 static void test_numbers(void **state)
 {
@@ -202,7 +226,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verdicts), cmocka_unit_test(test_hang),
         cmocka_unit_test(test_fields),   cmocka_unit_test(test_places),
-        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_texts),    cmocka_unit_test(test_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
