@@ -408,8 +408,9 @@ bool hak_large_resize(struct heap *h, struct slab *s, size_t n)
         give_tail(h, s, units);
     if (MITIGATE_GUARDS && end <= before) {
         (void)hak_fence_move(s, end, false);
-        if (FREE_IS_ZERO && hak_fence_open_bytes(s) > end) // there was none, or the system refused
-            __builtin_memset(hak_slab_base(s) + end, 0, before - end);
+        size_t open = hak_fence_open_bytes(s);
+        if (FREE_IS_ZERO && open > end) // there was no guard, or the system refused
+            __builtin_memset(hak_slab_base(s) + end, 0, min_size(open, before) - end);
     }
     hak_count(&h->counters.large_bytes, end - before);
     sanitize_take_more(hak_slab_base(s), n, units * UNIT_SIZE);
