@@ -176,6 +176,7 @@ static uint32_t take_random_word(struct slab *s, unsigned w, uint64_t among, voi
         out[next] = base + bit * block_bytes;
     }
     own_store(word, own_load(word) & ~taken);
+    own_store(&s->reached, w);
     return count;
 }
 
@@ -234,11 +235,9 @@ uint32_t hak_slab_take_random(struct slab *s, void **out, uint32_t want, uint64_
 {
     uint32_t blocks = own_load(&s->blocks), end = own_load(&s->handed), count = 0;
     unsigned w;
-    while (count < want && (w = next_word(s, end, among, random)) != UINT32_MAX) {
+    while (count < want && (w = next_word(s, end, among, random)) != UINT32_MAX)
         count += take_random_word(s, w, among & bits_between(w, 0, end), out + count, want - count,
                                   random);
-        own_store(&s->reached, w);
-    }
     // Then those that were never handed out: some more of them, to the end of a word at most.
     uint32_t class_index = own_load(&s->class_index), more = window_blocks(class_index);
     size_t block_bytes = hak_class_bytes(class_index);
@@ -255,7 +254,6 @@ uint32_t hak_slab_take_random(struct slab *s, void **out, uint32_t want, uint64_
         if (is_fresh && !is_long)
             touch_pages(hak_slab_base(s) + from * block_bytes, (end - from) * block_bytes);
         count += take_random_word(s, w, window, out + count, want - count, random);
-        own_store(&s->reached, w);
     }
     reverse(out, count);
     for (uint32_t i = 0; is_fresh && is_long && i < count; i++)

@@ -8,23 +8,12 @@
 
 #include <seam/sanitizer.h>
 
+#include "one_superslab.h"
 #include "remote.h"
-#include "superslab.h"
 
 enum { SLABS = 6, FREERS = 3, ROUNDS = 400, BATCH_MAX = 64 };
 
 static struct inbox mine, other;
-
-static int start(void **state)
-{
-    (void)state;
-    hak_classes_start((size_t)128 << 10);
-    if (!hak_arena_start(4 * SUPERSLAB_SIZE))
-        return -1;
-    hak_superslabs_start();
-    uint32_t unit;
-    return hak_superslab_begin(1, SUPERSLAB_UNITS, UINT32_MAX, &unit) ? 0 : -1;
-}
 
 static unsigned small_class(void)
 {
@@ -305,5 +294,5 @@ int main(void)
         cmocka_unit_test(test_list),    cmocka_unit_test(test_double_free),
         cmocka_unit_test(test_threads),
     };
-    return cmocka_run_group_tests(tests, start, NULL);
+    return cmocka_run_group_tests(tests, start_one_superslab, NULL);
 }

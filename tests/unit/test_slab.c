@@ -6,9 +6,9 @@
 
 #include <seam/os.h>
 
+#include "one_superslab.h"
 #include "random.h"
 #include "slab.h"
-#include "superslab.h"
 
 enum block_state { IN_SLAB = 0, OUT };
 
@@ -18,17 +18,6 @@ static bool model_touched[SLAB_BLOCKS_MAX];
 static uint32_t blocks_of(const struct slab *s)
 {
     return own_load(&s->blocks);
-}
-
-static int start(void **state)
-{
-    (void)state;
-    hak_classes_start((size_t)128 << 10);
-    if (!hak_arena_start(4 * SUPERSLAB_SIZE))
-        return -1;
-    hak_superslabs_start();
-    uint32_t unit;
-    return hak_superslab_begin(1, SUPERSLAB_UNITS, UINT32_MAX, &unit) ? 0 : -1;
 }
 
 static struct slab *begin(uint32_t unit, unsigned class_index, uint32_t units, bool zero)
@@ -358,5 +347,5 @@ int main(void)
         cmocka_unit_test(test_words),       cmocka_unit_test(test_ok_sees),
         cmocka_unit_test(test_large_block), cmocka_unit_test(test_take_random),
     };
-    return cmocka_run_group_tests(tests, start, NULL);
+    return cmocka_run_group_tests(tests, start_one_superslab, NULL);
 }

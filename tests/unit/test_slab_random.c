@@ -4,24 +4,13 @@
 
 #include <seam/os.h>
 
+#include "one_superslab.h"
 #include "random.h"
 #include "slab.h"
-#include "superslab.h"
 
 static uint32_t blocks_of(const struct slab *s)
 {
     return own_load(&s->blocks);
-}
-
-static int start(void **state)
-{
-    (void)state;
-    hak_classes_start((size_t)128 << 10);
-    if (!hak_arena_start(4 * SUPERSLAB_SIZE))
-        return -1;
-    hak_superslabs_start();
-    uint32_t unit;
-    return hak_superslab_begin(1, SUPERSLAB_UNITS, UINT32_MAX, &unit) ? 0 : -1;
 }
 
 static struct slab *begin(unsigned class_index, bool zero)
@@ -265,5 +254,5 @@ int main(void)
         cmocka_unit_test(test_window),
         cmocka_unit_test(test_fresh_pages),
     };
-    return cmocka_run_group_tests(tests, start, NULL);
+    return cmocka_run_group_tests(tests, start_one_superslab, NULL);
 }

@@ -37,20 +37,27 @@ static void expect_found(void *p)
     assert_non_null(strstr(capture.text, " at byte 9: 00, now 41\n"));
 }
 
+enum { BLOCKS = 64 };
+static const size_t sizes[] = { 16, 100, UNIT_SIZE / 10 };
+
+// Blocks of n bytes, written to.
+static void allocate(char *blocks[BLOCKS], size_t n)
+{
+    for (unsigned j = 0; j < BLOCKS; j++) {
+        blocks[j] = hak_malloc(n);
+        assert_non_null(blocks[j]);
+        memset(blocks[j], 1, n);
+    }
+}
+
 static void test_freed(void **state)
 {
     (void)state;
     if (!MITIGATE_SWEEP)
         skip();
-    enum { BLOCKS = 64 };
-    static const size_t sizes[] = { 16, 100, UNIT_SIZE / 10 };
     for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         char *blocks[BLOCKS];
-        for (unsigned j = 0; j < BLOCKS; j++) {
-            blocks[j] = hak_malloc(sizes[i]);
-            assert_non_null(blocks[j]);
-            memset(blocks[j], 1, sizes[i]);
-        }
+        allocate(blocks, sizes[i]);
         sweep();
         hak_free(blocks[BLOCKS / 2]);     // others of its slab stay
         expect_found(blocks[BLOCKS / 2]); // in the quarantine, or a magazine
@@ -85,15 +92,9 @@ static void test_magazine(void **state)
     (void)state;
     if (!MITIGATE_SWEEP)
         skip();
-    enum { BLOCKS = 64 };
-    static const size_t sizes[] = { 16, 100, UNIT_SIZE / 10 };
     for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         char *blocks[BLOCKS], *found = NULL;
-        for (unsigned j = 0; j < BLOCKS; j++) {
-            blocks[j] = hak_malloc(sizes[i]);
-            assert_non_null(blocks[j]);
-            memset(blocks[j], 1, sizes[i]);
-        }
+        allocate(blocks, sizes[i]);
         for (unsigned j = 1; j < BLOCKS; j++)
             hak_free(blocks[j]);
         push_out(sizes[i]);
